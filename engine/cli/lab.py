@@ -114,7 +114,7 @@ def lab_start(
     lab_view.show_written(files)
     if left is not None and left != Path.cwd():
         lab_view.show_move(found, left)
-    lab_view.show_next(found, _progress())
+    lab_view.show_next(found, _progress(), at_work=True)
 
 
 @lab_app.command("predict", help=_("Predict the results before anything runs. Predictions are final."))
@@ -167,7 +167,7 @@ def lab_explain(lab_id: Id, *, lang: Lang = None) -> None:
     found = _find(lab_id)
     lab_view.show_explanation(flow.explain(found))
     progress = _progress()
-    lab_view.show_next(flow.upcoming(progress), progress)
+    lab_view.show_next(found, progress)
 
 
 @lab_app.command("solution", help=_("Show the reference solution after you passed."))

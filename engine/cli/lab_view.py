@@ -249,15 +249,18 @@ def show_move(lab: Lab, left: Path) -> None:
 # --- what comes next ---
 
 
-def show_next(lab: Lab | None, progress: Progress) -> None:
-    """Print the lab to continue with, and the commands of its next steps. After one that is done comes another."""
-    if lab is not None and flow.step(lab, progress) == "done":
-        lab = flow.upcoming(progress)
+def show_next(lab: Lab | None, progress: Progress, *, at_work: bool = False) -> None:
+    """Print the lab to continue with, and the commands of its next steps.
+
+    After one that is done comes the next of the course. at_work: go on with this one although it is passed.
+    """
+    if lab is not None and not at_work:
+        lab = flow.upcoming(progress, lab.id)
     if lab is None:
         print_line(_("Every lab is passed.") if library.labs() else _("There are no labs."))
         return
     print_heading(f"{_('Next')}: {lab.id} – {lab.model.title}")
-    rows = list(next_commands(lab, progress))
+    rows = list(next_commands(lab, progress, at_work=at_work))
     for command, text in rows:
         print_line(f"  {command:<{max(len(command) for command, _text in rows)}}  {text}")
 
@@ -302,7 +305,7 @@ def show_verdict(verdict: Mapping[str, Any], lab: Lab) -> None:
         print_line(_("Passed: all {of} criteria are met.", of=verdict["of"]))
     else:
         print_line(_("Not yet: {met} of {of} criteria are met.", met=verdict["met"], of=verdict["of"]))
-    show_next(lab, progress.load())
+    show_next(lab, progress.load(), at_work=not verdict["passed"])
 
 
 def show_check(check: Mapping[str, Any], said_once: set[str] | None = None) -> None:

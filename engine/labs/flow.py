@@ -17,10 +17,12 @@ from descent.common.i18n import N_, _, language
 from descent.common.numbers import setting, trimmed
 from descent.common.settings import pair_of
 from descent.common.text import clean, likely, show, unmarked, unwritable
+from descent.run.folder import RunFolder
 from engine.labs import progress as kept
 from engine.labs.format import OWN_CODE, Check, Prediction, Solution, Text
 from engine.labs.library import LAB_FILE, Lab, find_lab, is_known, labs, split
 from engine.labs.progress import Progress, Record
+from engine.labs.submission import is_changed_run
 from engine.preset import consent
 from engine.preset.find import read_text
 
@@ -47,11 +49,14 @@ def step(lab: Lab, progress: Progress) -> Step:
     return "predict" if unanswered(lab, progress) else "run"
 
 
-def upcoming(progress: Progress) -> Lab | None:
-    """Return the lab to go on with: the last one until it is done, then the first undone one, or None."""
+def upcoming(progress: Progress, at: str | None = None) -> Lab | None:
+    """Return the lab to go on with: this one until it is done, then the next undone one of the course, or None.
+
+    at: its id; else the last one. Behind the end of the course come those that were left out.
+    """
     course = labs()
-    last = [lab for lab in course if lab.id == progress.last]
-    return next((lab for lab in [*last, *course] if step(lab, progress) != "done"), None)
+    here = next((place for place, lab in enumerate(course) if lab.id == (at or progress.last)), 0)
+    return next((lab for lab in [*course[here:], *course[:here]] if step(lab, progress) != "done"), None)
 
 
 def folder_of(lab: Lab, progress: Progress) -> Path | None:
@@ -392,14 +397,19 @@ def check_start(lab_id: str | None) -> None:
         require_predictions(find_lab(lab_id))
 
 
-def note_run(lab_id: str, preset: str) -> None:
-    """Record that a preset of this lab is trained. preset: the name of its file, without its ending."""
+def note_run(run: RunFolder, lab_id: str, preset: str) -> None:
+    """Record that a preset of this lab was trained, and whether it had been changed.
+
+    preset: the name of the learner's file, without its ending.
+    """
     part = preset.removeprefix(lab_id).removeprefix("-")
-    with contextlib.suppress(DescentError):  # a broken lab, or progress that can't be written: the run goes on
+    with contextlib.suppress(DescentError):  # a broken lab, or progress that can't be written: the run has ended
         if kept.load().of(lab_id).started is None or not is_known(lab_id):
             return
-        if part in ("", *find_lab(lab_id).model.parts):
-            kept.did(lab_id, f"ran {part}".rstrip())
+        lab = find_lab(lab_id)
+        if part in ("", *lab.model.parts):
+            verbs = ["ran", "changed"] if is_changed_run(lab, part or None, run) else ["ran"]
+            kept.did(lab_id, *(f"{verb} {part}".rstrip() for verb in verbs))
 
 
 # --- hints, explanation, solution ---
@@ -517,9 +527,11 @@ def _is_passed(lab: Lab) -> bool:
     return kept.load().of(lab.id).passed is not None
 
 
-def next_commands(lab: Lab, progress: Progress) -> Iterator[tuple[str, str]]:
-    """Yield the commands of the next step, each with what it does."""
+def next_commands(lab: Lab, progress: Progress, *, at_work: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the commands of the next step, each with what it does. at_work: go on with it although it is passed."""
     next_step = step(lab, progress)
+    if at_work and next_step in {"explain", "done"}:
+        next_step = "run"
     if next_step in {"predict", "run"}:
         folder = folder_of(lab, progress)
         if folder is None:

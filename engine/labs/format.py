@@ -25,7 +25,7 @@ TOPICS: dict[Topic, str] = {
 HOMEWORK = N_("homework")
 Chart = Literal["loss", "accuracy", "grad_norm", "lr"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
-Deed = Annotated[str, Field(pattern=r"^(ran|saved|checked|(ran|saved|opened|met) [a-z][a-z0-9_-]*)$")]
+Deed = Annotated[str, Field(pattern=r"^(ran|changed|saved|checked|(ran|changed|saved|opened|met) [a-z][a-z0-9_-]*)$")]
 OWN_CODE = "code"  # in "saved code": the learner's file of code
 OPENED = (*KINDS, "layers")  # what "opened" can name
 Source = Annotated[str, Field(min_length=1, max_length=1000)]  # an expression of engine.labs.checks.evaluator
@@ -113,8 +113,9 @@ class Task(Section):
     text: Text
     done_when: tuple[Deed, ...] = Field(
         (),
-        description='What was done then: "ran", "ran PART", "saved", "saved PART", "saved code", "opened PICTURE", '
-        '"checked", "met CHECK". Without any, the text of the next task stands below it.',
+        description='What was done then: "ran", "ran PART", "changed", "changed PART", "saved", "saved PART", '
+        '"saved code", "opened PICTURE", "checked", "met CHECK". Without any, the text of the next one '
+        "stands below it.",
     )
 
 
@@ -291,7 +292,9 @@ class LabModel(Section):
     @model_validator(mode="after")
     def _deeds_are_possible(self) -> "LabModel":
         checks = [check.id for check in self.checks]
-        named = {"ran": [*self.parts], "saved": [*self.parts, OWN_CODE], "opened": OPENED, "met": checks}
+        changeable = [name for name, part in self.parts.items() if part.changes]
+        named = {"ran": [*self.parts], "changed": changeable, "saved": [*self.parts, OWN_CODE]}
+        named |= {"opened": [*OPENED], "met": checks}
         for at, task in enumerate(self.tasks, 1):
             for deed in task.done_when:
                 verb, _space, name = deed.partition(" ")

@@ -57,8 +57,13 @@ def refused(found: Mapping[str, Change], allowed: Sequence[str], fixed: Sequence
             allowed=", ".join(allowed) or NOTHING,
         )
         for key, (ours, theirs) in found.items()
-        if not any(key == one or key.startswith(f"{one}.") for one in free)
+        if not _is_among(key, free)
     ]
+
+
+def _is_among(key: str, named: Sequence[str]) -> bool:
+    """Return whether the key is one of these, or in one of these sections."""
+    return any(key == one or key.startswith(f"{one}.") for one in named)
 
 
 def not_to_be_chosen(found: Mapping[str, Change], own_code: str | None, file: str) -> list[str]:
@@ -126,6 +131,17 @@ def is_of(run: RunFolder, lab_id: str) -> bool:
 def any_of(runs: Iterable[Path], lab_id: str) -> bool:
     """Return whether one of the run folders belongs to the lab, by the folder's name and by its preset."""
     return any(run.name.startswith(f"{lab_id}-") and is_of(RunFolder(run), lab_id) for run in runs)
+
+
+def is_changed_run(lab: Lab, part: Part, run: RunFolder) -> bool:
+    """Return whether the run trained with another value of what the learner may change than the lab begins with.
+
+    The learner's code does not count: a run keeps it under another name. Raises DescentError if the run's preset is
+    broken.
+    """
+    allowed = lab.model.changes if part is None else lab.model.parts[part].changes
+    found = changes(lab.id, lab.preset(part), load_preset(run.preset))
+    return any(_is_among(key, allowed) and key not in _CODE_KEYS for key in found)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from descent.run.folder import Claim, RunFolder
 from descent.run.progress import Ending
 from engine.launch import loading
 from engine.launch.display import Display
+from engine.launch.lab_run import note_end
 from engine.preset import consent
 
 
@@ -30,6 +31,7 @@ def main(folder: str, name: str, data_root: str, ranks: str, *agreed: str) -> in
         ending: Ending = worker.work(
             claim, name, Path(data_root), Display(name, None), signals, ranks=int(ranks) or None
         )
+        note_end(claim.folder, name, ending)
         return ending.exit_code
 
 

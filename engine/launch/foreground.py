@@ -16,6 +16,7 @@ from descent.run.metrics import Metrics
 from descent.run.progress import Ending
 from engine.launch import loading
 from engine.launch.display import Display
+from engine.launch.lab_run import note_end
 from engine.launch.options import Options, Outcome
 
 _LOG_LINES = 20  # of the user's own code's last words, where its run is removed
@@ -76,6 +77,7 @@ def train(
             failed = DescentError(error)
             failed.exit_code = ExitCode(ending.exit_code)
             raise failed
+    note_end(folder, name, ending)
     more, line = extra() if extra is not None else ({}, "")
     options.show(Outcome(folder, replace(ending, error=error), more=more, line=line))
     return ending.exit_code

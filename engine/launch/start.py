@@ -56,7 +56,6 @@ def _run(source: str, overrides: Sequence[str], options: Options, *, resume_if_e
     # Begun before the folder is made and torch is loaded, so that Ctrl-C already means to save and stop.
     with Signals() as signals:
         folder, code = _create(preset, runs, options)
-        _note_run(preset)
         return foreground.train(folder, preset.name, root, signals, options, fresh=True, code=code)
 
 
@@ -206,7 +205,6 @@ def detach(
     _have_data(preset, root, download=options.download)
     _have_weights(preset, paths.runs_dir(options.runs_dir))
     folder = _create(preset, paths.runs_dir(options.runs_dir), options)[0]
-    _note_run(preset)
     return _begin(folder, preset.name, root)
 
 
@@ -348,14 +346,6 @@ def _have_weights(preset: Preset, runs: Path) -> None:
             find.find_weights(source, runs)
         except DescentError as error:
             raise PresetError(f"model.from: {error}") from None
-
-
-def _note_run(preset: Preset) -> None:
-    """Record in the learner's progress that a preset of a lab is trained."""
-    if preset.settings.lab is not None:
-        from engine.labs import flow
-
-        flow.note_run(preset.settings.lab, preset.name)
 
 
 def _ready_to_resume(folder: RunFolder, options: Options) -> tuple[str, Path]:

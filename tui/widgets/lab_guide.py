@@ -120,10 +120,17 @@ def _predictions(standing: LabStatus) -> list[str]:
 
 
 def to_do(standing: LabStatus) -> list[str]:
-    """The task to do now, the hints that were seen, and a line for each task that is done, as blocks of Markdown."""
+    """The task to do now, the hints that were seen, and a line for each task that is done, as blocks of Markdown.
+
+    The task that was done last stands whole before the one to do now: what it asks may not be answered yet.
+    """
     lab, record = standing.lab, standing.record
     tasks, present = lab.model.tasks, flow.present_tasks(lab, record)
-    parts = [f"## {_('Task {at} of {of}', at=at + 1, of=len(tasks))}\n\n{tasks[at].text}" for at in present]
+    whole = max(present.start - 1, 0) if record.passed is None else len(tasks)
+    parts = [
+        f"## {'' if at in present else '✓ '}{_('Task {at} of {of}', at=at + 1, of=len(tasks))}\n\n{tasks[at].text}"
+        for at in range(whole, present.stop)
+    ]
     if not present:
         parts.append(f"## {_('All tasks are done')}")
     hints = flow.hints_seen(lab, record)
@@ -131,8 +138,7 @@ def to_do(standing: LabStatus) -> list[str]:
         parts.append(f"## {_('Hints')}")
         parts += [f"*{hints[0].check.text}*"] if hints[0].check is not None else []
         parts += [f"**{hint.level}** {hint.text}" for hint in hints]
-    done = [tasks[at] for at, is_done in enumerate(flow.tasks_done(lab, record)) if is_done]
-    ticked = "  \n".join(f"✓ {_in_short(str(task.text))}" for task in done)
+    ticked = "  \n".join(f"✓ {_in_short(str(task.text))}" for task in tasks[:whole])
     return [*parts, ticked] if ticked else parts
 
 

@@ -73,6 +73,9 @@ def test_a_whole_lab_without_a_screen(here: Path, capsys: pytest.CaptureFixture[
     assert "Fifty times as fast." in out
     assert "--set optimizer.lr=0.5" in out
     assert listed(capsys)["slow-line"]["state"] == "passed"
+    again = said(capsys, "start", "slow-line", "--again")  # to go on with it, passed as it is
+    assert "Next: slow-line" in again
+    assert "descent console slow-line" in again
 
 
 @pytest.mark.slow

@@ -6,17 +6,21 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from descent import sync
 from descent.common.errors import DescentError
 from descent.common.i18n import use
+from descent.run.folder import RunFolder
 from engine.labs import flow, progress
 from engine.labs.format import Prediction
 from engine.labs.library import Lab, find_lab
 from engine.launch import start
+from engine.launch.options import Options
 from engine.preset import listing
 from engine.preset.consent import agreed_content
 from engine.preset.loading import load_preset
 from tests.helpers.full_disk import no_room
 from tests.helpers.small_lab import LAB, PRESET, make_lab
+from tests.helpers.waiting import wait_for
 
 CODE = PRESET.replace('name = "mse"', 'code = "slow-line.py:loss"')
 START = "def loss(outputs, targets):\n    ...\n"
@@ -336,6 +340,45 @@ def test_tasks_are_ticked_off_by_what_was_really_done(tmp_path: Path, here: Path
     assert now()[1] == [1]
 
 
+def test_a_task_to_change_something_is_done_once_that_was_trained(tmp_path: Path, here: Path) -> None:
+    """A learner would be sent on by the first press of a knob, before anything was trained with it."""
+    one = lab(tmp_path, lab=tasks('"changed"'))
+    file = flow.start(one, here)[0]
+
+    def trained_with(lr: str) -> tuple[str, ...]:
+        run = RunFolder(tmp_path / "runs" / f"slow-line-{lr}")
+        run.path.mkdir(parents=True)
+        text = file.read_text().replace("lr = 0.01", f"lr = {lr}")
+        run.preset.write_text(text + "on_nan = 'pause'\n")
+        flow.note_run(run, "slow-line", "slow-line")
+        return progress.load().of("slow-line").deeds
+
+    assert trained_with("0.01") == ("ran",)
+    assert flow.tasks_done(one, progress.load().of("slow-line")) == [False]
+    file.write_text(file.read_text() + "# saved\n")
+    assert trained_with("0.010") == ("ran",)
+    assert trained_with("0.5") == ("ran", "changed")
+    assert flow.tasks_done(one, progress.load().of("slow-line")) == [True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_detached", [False, True])
+def test_a_run_ticks_off_its_task_when_it_has_ended(tmp_path: Path, here: Path, is_detached: bool) -> None:
+    """A task would be ticked while its run trains, or never when nobody watches it."""
+    flow.start(lab(tmp_path, lab=tasks('"ran"')), here)
+    flow.predict(find_lab("slow-line"), {"bias": 1})
+    options = Options(runs_dir=tmp_path / "runs", quiet=True)
+    if is_detached:
+        start.detach("slow-line.toml", ["train.epochs=1000000"], options)
+        (run,) = (tmp_path / "runs").glob("slow-line-*")
+        assert progress.load().of("slow-line").deeds == ()
+        sync.attach(str(run)).stop()
+        wait_for(lambda: progress.load().of("slow-line").deeds, "the tick")
+    else:
+        assert start.run("slow-line.toml", [], options) == 0
+    assert progress.load().of("slow-line").deeds == ("ran",)
+
+
 def test_explanation_and_solution_open_after_a_pass(tmp_path: Path) -> None:
     """A learner could copy the answer, or an instructor not read it."""
     slow = lab(tmp_path)
@@ -385,6 +428,23 @@ def test_each_step_leads_to_the_next(tmp_path: Path, here: Path) -> None:
     following = flow.upcoming(progress.load())
     assert following is not None
     assert following.id == "second"
+
+
+def test_after_a_lab_comes_the_next_one_that_is_open(tmp_path: Path) -> None:
+    """A learner who began in the middle of the course would be sent back to its beginning after each pass."""
+    for at in range(1, 5):
+        lab(tmp_path, lab=LAB.replace("order = 1", f"order = {at - 1}"), lab_id=f"lab-{at}")
+    for name in ("lab-2", "lab-3"):
+        progress.attempted(name, passed=True, met=1, of=1, checks=[])
+        progress.read(name)
+
+    def after(name: str | None = None) -> str:
+        found = flow.upcoming(progress.load(), name)
+        assert found is not None
+        return found.id
+
+    assert after() == "lab-4"
+    assert [after(f"lab-{at}") for at in range(1, 5)] == ["lab-1", "lab-4", "lab-4", "lab-4"]
 
 
 # --- what was missed is asked again ---

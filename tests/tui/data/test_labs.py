@@ -11,7 +11,7 @@ import pytest
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
-from engine.labs import flow
+from engine.labs import flow, progress
 from engine.labs.explanation import UNFILLED
 from engine.labs.library import find_lab
 from engine.preset import code_copy
@@ -65,8 +65,7 @@ def test_a_lab_has_begun_once_something_was_done_in_it(lab_id: str) -> None:
     """The introduction would stand first again after each training, or never."""
     flow.start(find_lab(lab_id), Path.cwd())
     assert not look_at_lab(lab_id).has_begun
-    flow.note_run(lab_id, lab_id)
-    assert look_at_lab(lab_id).record.deeds == ("ran",)
+    progress.did(lab_id, "ran")
     assert look_at_lab(lab_id).has_begun
 
 

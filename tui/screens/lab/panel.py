@@ -36,7 +36,7 @@ from tui.widgets.lab_knobs import KnobPanel
 if TYPE_CHECKING:
     from tui.screens.lab.editor import Write
 
-LOOK = 0.5  # seconds between looks at the file of the knobs
+LOOK = 0.5  # seconds between looks at the file of the knobs and at that of the progress
 PANE = VerticalScroll  # the text and the criteria: tab goes to them, arrows and page keys scroll them
 
 
@@ -109,6 +109,7 @@ class LabPanel(Vertical):
         self._panes: Widget | None = None
         self._run: RunFolder | None = None  # on the screen
         self._knobs = KnobFile()
+        self._stamp = progress.stamp()
         self._offered = False  # the knobs had the focus once
         self._file: int | None = None  # the one that was edited last
         self._editor: Write | None = None  # while it is open
@@ -146,7 +147,7 @@ class LabPanel(Vertical):
             self.screen.call_later(lambda: self.run_worker(self._show_run_before(), group="ghost"))
             self.run_worker(self.look_again(), group="status")
         self.show_knobs()
-        self.set_interval(LOOK, self._look_at_file)
+        self.set_interval(LOOK, self._look_at_files)
 
     # --- the knobs ---
 
@@ -173,10 +174,12 @@ class LabPanel(Vertical):
             self._offered = True
             panel.focus()
 
-    def _look_at_file(self) -> None:
-        """Show what somebody has changed in the file by other means."""
-        if self._knobs.has_changed(self.status, self._run):
+    def _look_at_files(self) -> None:
+        """Show what somebody has changed in the files by other means: a run that has ended, an editor, a shell."""
+        is_turned = self._knobs.has_changed(self.status, self._run)
+        if is_turned:
             self.show_knobs()
+        if is_turned or progress.stamp() != self._stamp:
             self.run_worker(self.look_again(), group="status", exclusive=True)
 
     def _turn(self, by: int) -> None:
@@ -237,6 +240,7 @@ class LabPanel(Vertical):
     async def look_again(self) -> None:
         """Read the learner's progress again, and show it."""
         trained = self.status.trained or await asyncio.to_thread(self._has_trained)
+        self._stamp = progress.stamp()
         try:
             self.status = look_at_lab(self.lab_id, trained=trained)
         except DescentError as error:
