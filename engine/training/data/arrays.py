@@ -129,10 +129,11 @@ def as_targets(where: str, array: Array, task: str, classes: int | None = None) 
 def refuse_many_values(where: str, counts: Array) -> None:
     """Raise DataError if whole numbers may be labels or quantities, so that the user must say which.
 
-    counts: how often each of them occurs. Labels are few, and none of many occurs once only.
+    counts: how often each of them occurs. Labels are few, none of many occurs once only, and a class has two samples
+    at least on average.
     """
     distinct, count = len(counts), int(counts.sum())
-    if distinct > 20 and (distinct > count / 5 or counts.min() == 1):
+    if (distinct > 20 and (distinct > count / 5 or counts.min() == 1)) or distinct > max(2, count / 2):
         raise DataError(
             _(
                 "{where} are whole numbers, but {distinct} different ones in {count} samples: labels or quantities? "

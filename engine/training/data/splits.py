@@ -114,6 +114,19 @@ class _Cutter:
             classes = len(np.unique(self.labels[common]))
             if count < classes:
                 raise DataError(self._too_few(key, share, count, classes))
+            if len(common) <= count:
+                raise DataError(
+                    _(
+                        "{key} = {share:g} of {total} samples is {count}, but only {common} are of classes with two "
+                        "samples or more: set {key} = 0, or leave rare classes out; if the targets are quantities, "
+                        'set data.task = "regression".',
+                        key=key,
+                        share=share,
+                        total=self.total,
+                        count=count,
+                        common=len(common),
+                    )
+                )
             if len(common) - count < classes:
                 raise DataError(
                     _(
@@ -184,6 +197,12 @@ class _Cutter:
 
     def _too_few(self, key: str, share: float, count: int, needed: int) -> str:
         """needed: samples, one for each class."""
+        text = self._what_is_needed(key, share, count, needed)
+        if needed > 2 and all(name.lstrip("-").isdecimal() for name in self.samples.classes):
+            text += " " + _('If the targets are quantities, set data.task = "regression".')
+        return text
+
+    def _what_is_needed(self, key: str, share: float, count: int, needed: int) -> str:
         given = {"key": key, "share": share, "total": self.total, "count": count, "needed": needed}
         enough = math.ceil(1000 * needed / self.total) / 1000
         if enough >= 1:

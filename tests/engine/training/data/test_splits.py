@@ -107,7 +107,7 @@ def test_size_below_classes(numbered):
         ({"validation": 0.01}, r"data\.validation = 0\.01 of 30 samples is 0.*0\.034 or more"),
         (
             {"validation": 0.05},
-            r"data\.validation = 0\.05 of 30 samples is 2.*one of each class.*0\.1 or more",
+            r"data\.validation = 0\.05 of 30 samples is 2.*one of each class.*0\.1 or more.*If the targets are quant",
         ),
         ({"validation": 0.5, "test": 0.5}, r"leave nothing to train on"),
         ({"validation": 0.0, "test": 0.95}, r"fewer than the 3 classes"),
@@ -117,6 +117,13 @@ def test_shares_that_cannot_be(numbered, section, message):
     """An empty or one-class split would give a meaningless score; the text must say what would do."""
     with pytest.raises(DataError, match=message):
         numbered([0, 1, 2] * 10, **section)
+
+
+def test_nearly_every_sample_a_class_of_its_own(numbered):
+    """The text counted samples below zero."""
+    names = [f"n{i}" for i in range(18)] + ["z", "z"]
+    with pytest.raises(DataError, match=r"of 20 samples is 2, but only 2 are of classes with two samples or more"):
+        numbered(names, validation=0.1, test=0.0)
 
 
 def test_the_share_that_is_named_does(numbered):

@@ -124,6 +124,7 @@ def test_quotes(table):
         (ROWS, {"features": ("age", "kind")}, "which is data.target too"),
         ("x,kind\n" + "".join(f"{i},{i}\n" for i in range(50)), {}, "50 different ones in 50"),
         ("x,kind\n" + "".join(f"{i},{min(i % 30, i)}\n" for i in range(300)) + "1,30\n", {}, "31 different ones in"),
+        ("x,kind\n" + "".join(f"{i},{i % 12}\n" for i in range(20)), {}, "12 different ones in 20"),
         ("5.1,0.2,setosa\n4.9,0.4,setosa\n6.3,1.5,virginica\n", {}, "looks like the rows below it: 'setosa'"),
         ("39,b,m,1\n50,b,f,1\n38,c,m,0\n", {}, "looks like the rows below it"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), {}, "is a workbook"),
