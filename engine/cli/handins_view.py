@@ -12,7 +12,7 @@ from descent.common.i18n import _, ngettext
 from descent.common.text import clean
 from engine.cli import tables
 from engine.labs import class_pages, classroom, gradebook, regrade
-from engine.labs.handed_in import find
+from engine.labs.handed_in import HandedIn, find
 from engine.labs.sandbox.enclosure import LEVELS, protection
 from engine.labs.verify import OUTCOMES, Row
 
@@ -35,7 +35,7 @@ def verify(
         stdio.say(line, sys.stderr)
     handed_in = find(paths)
     rows: list[Row] = []
-    gradings = regrade.verify_all(handed_in, settings, _tell)
+    gradings = regrade.verify_all(handed_in, settings, _tell, _tell_waiting)
     interrupted = False
     try:
         for row in gradings:
@@ -74,6 +74,10 @@ def _tell(done: int, of: int, row: Row) -> None:
         outcome = _(OUTCOMES[row.outcome])
         line = _("{done} of {of}: {name}: {outcome}", done=done, of=of, name=row.name, outcome=outcome)
         stdio.say(clean(line), sys.stderr)
+
+
+def _tell_waiting(one: HandedIn, for_what: str) -> None:
+    stdio.say(clean(f"{one.name}: {for_what}"), sys.stderr)
 
 
 def _print(rows: Sequence[Row]) -> None:

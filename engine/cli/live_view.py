@@ -2,12 +2,13 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from descent import control
-from descent.common import paths
+from descent.common import paths, stdio
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.numbers import metric
@@ -116,7 +117,7 @@ def draw_picture(word: str, kind: str, edits: Sequence[str], runs_dir: Path | No
                 _("--set {given}: must be OPTION=VALUE, such as --set resolution=100", given=show(edit))
             )
         options[pair[0]] = pair[1]
-    answer = picture_of(folder, kind, options, "shell")
+    answer = picture_of(folder, kind, options, "shell", lambda for_what: stdio.say(for_what, sys.stderr))
     if as_json:
         print(json.dumps(answer))
     else:

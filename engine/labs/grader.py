@@ -4,18 +4,14 @@ import json
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from descent import warm
 from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.i18n import _
+from descent.common.stages import Tell, hear
 
-# Hears what is under way: "waiting" and for what, in words, "training" and the id of a graded run, "checking" and the
-# id of a criterion.
-Tell = Callable[[str, str], None]
-STAGE = "grading: "  # begins a line of the grader's stderr that says so
 PATIENCE = 5.0  # seconds that the grader may take to end what it has started
 
 
@@ -43,6 +39,7 @@ class Grader:
             "engine.labs.grading", *words, cwd=folder, stdout=self._printed, stderr=subprocess.PIPE
         )
         self._last_line = lab_id  # of stderr
+        tell = tell or (lambda stage, name: None)
         self._listener = threading.Thread(target=self._listen, args=(tell,), daemon=True)
         self._listener.start()
 
@@ -86,14 +83,6 @@ class Grader:
         self._listener.join(PATIENCE)
         self._printed.close()
 
-    def _listen(self, tell: Tell | None) -> None:
+    def _listen(self, tell: Tell) -> None:
         assert self._process.stderr is not None
-        with self._process.stderr as stderr:
-            for line in stderr:
-                text = line.decode(errors="replace").strip()
-                if text.startswith(STAGE):
-                    stage, _, name = text.removeprefix(STAGE).partition(" ")
-                    if tell is not None:
-                        tell(stage, name)
-                else:
-                    self._last_line = text or self._last_line
+        self._last_line = hear(self._process.stderr, tell) or self._last_line

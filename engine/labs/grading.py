@@ -20,18 +20,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from descent.common import stdio
-from descent.common.errors import DescentError, ExitCode
+from descent.common import stages, stdio, turn
+from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.exit import end
 from descent.common.i18n import _
 from descent.common.machine import die_with_parent
 from descent.common.paths import made_state_dir, state_dir
-from engine.labs import drawing, progress, turn
+from descent.common.stages import Tell
+from engine.labs import drawing, progress
 from engine.labs.checks import criterion
 from engine.labs.checks.names import OF_CODE, OF_DATA, OF_MODELS, OF_RUNS, used
 from engine.labs.format import Check
 from engine.labs.graded_runs import CheckContext
-from engine.labs.grader import STAGE, Tell
 from engine.labs.library import Lab, find_lab
 from engine.labs.sandbox.client import Limits
 from engine.labs.sandbox.enclosure import Level
@@ -58,9 +58,12 @@ def main(lab_id: str, *options: str) -> int:
         work = of_learner(lab)
         require_predictions(lab)
         with private_folder(lab, "quick" if quick else "graded") as place:
-            turn.wait(partial(_tell, "waiting"))
+            try:
+                turn.wait(stages.tell_waiting)
+            except CannotGoOnError as error:
+                raise CannotGoOnError(_("{why}; this does not count as an attempt", why=error)) from None
             files = content(work.files())
-            verdict = grade(work, place, quick=quick, tell=_tell)
+            verdict = grade(work, place, quick=quick, tell=stages.tell)
             found = {**verdict.as_json(), "files": files}
             (place / "verdict.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
         # Where only data are missing, the criteria about the code were looked at all the same.
@@ -79,14 +82,11 @@ def main(lab_id: str, *options: str) -> int:
     def drawn() -> int:
         lab = find_lab(lab_id)
         with private_folder(lab, "drawn") as place:
+            turn.wait(stages.tell_waiting)
             stdio.say(json.dumps(draw(of_learner(lab), place)))
         return ExitCode.DONE
 
     return end(drawn if "--draw" in options else graded, as_json=True)
-
-
-def _tell(stage: str, name: str) -> None:
-    stdio.say(f"{STAGE}{stage} {name}", sys.stderr)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import subprocess
 import tempfile
 import threading
 import time
@@ -22,6 +23,7 @@ from descent.common.errors import DescentError
 from descent.common.files import read_regular, write_json
 from descent.common.i18n import _
 from descent.common.paths import made_state_dir, state_dir
+from descent.common.stages import hear
 from descent.common.text import clean, shorten
 from engine.labs.handed_in import LARGEST, MANIFEST, BrokenError, HandedIn, digest, read_object
 from engine.labs.hidden import FILE
@@ -66,6 +68,7 @@ class Opened:
 
 
 Tell = Callable[[int, int, Row], None]  # how many are done, of how many, and the latest
+TellWaiting = Callable[[HandedIn, str], None]  # a hand-in whose grading waits, and for what, in words
 
 
 def half_the_cores() -> int:
@@ -79,8 +82,12 @@ def looked_at(handed_in: Iterable[HandedIn], settings: Settings) -> list[Opened]
     return [_opened(one, settings, hashes) for one in handed_in]
 
 
-def verify_all(handed_in: Sequence[HandedIn], settings: Settings, tell: Tell) -> Generator[Row, None, None]:
+def verify_all(
+    handed_in: Sequence[HandedIn], settings: Settings, tell: Tell, tell_waiting: TellWaiting
+) -> Generator[Row, None, None]:
     """Grade hand-ins, and yield a row for each as it is done. Labs that measure time come last, one after the other.
+
+    A grading begins when there is memory for it: see descent.common.turn. tell_waiting: called in other threads.
 
     Close the iterator to end all that it has started.
     """
@@ -104,7 +111,7 @@ def verify_all(handed_in: Sequence[HandedIn], settings: Settings, tell: Tell) ->
     others = [one.path.absolute() for one in handed_in]
     timed = [at for at in left if (lab := opened[at].lab) is not None and any(one.timed for one in lab.model.checks)]
     for together, at_once in ([at for at in left if at not in timed], settings.at_once), (timed, 1):
-        with _Gradings(settings, others, at_once) as gradings:
+        with _Gradings(settings, others, at_once, tell_waiting) as gradings:
             for at, row in gradings.done({at: handed_in[at] for at in together}):
                 _keep(opened[at].key, row)
                 yield told(at, row)
@@ -113,8 +120,9 @@ def verify_all(handed_in: Sequence[HandedIn], settings: Settings, tell: Tell) ->
 class _Gradings:
     """Processes that grade, so many at once. `with` ends them all."""
 
-    def __init__(self, settings: Settings, others: Sequence[Path], at_once: int) -> None:
+    def __init__(self, settings: Settings, others: Sequence[Path], at_once: int, tell_waiting: TellWaiting) -> None:
         self._settings, self._others = settings, [str(path) for path in others]
+        self._tell_waiting = tell_waiting
         self._pool = ThreadPoolExecutor(max_workers=max(1, at_once))
         self._running: set[warm.Process] = set()
         self._lock, self._ended = threading.Lock(), False
@@ -147,22 +155,27 @@ class _Gradings:
             "instructor": str(self._settings.instructor.absolute()) if self._settings.instructor else None,
             "others": self._others,
         }
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+
+        def tell(stage: str, for_what: str) -> None:
+            if stage == "waiting":
+                self._tell_waiting(one, for_what)
+
+        with tempfile.TemporaryFile() as out:
             with self._lock:
                 if self._ended:
                     return _ended_early(one, "")
-                process = warm.start("engine.labs.verify", json.dumps(asked), stdout=out, stderr=error)
+                process = warm.start("engine.labs.verify", json.dumps(asked), stdout=out, stderr=subprocess.PIPE)
                 self._running.add(process)
+            assert process.stderr is not None
+            last = hear(process.stderr, tell)
             process.wait()
             with self._lock:
                 self._running.discard(process)
             out.seek(0)
-            error.seek(0)
             try:
                 return Row(**json.loads(out.read().splitlines()[-1]))
             except (ValueError, TypeError, IndexError):
-                last = error.read().decode(errors="replace").strip().splitlines()[-1:]
-                return _ended_early(one, "".join(last))
+                return _ended_early(one, last)
 
 
 def _ended_early(one: HandedIn, last: str) -> Row:

@@ -12,13 +12,14 @@ import math
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from descent.common import stdio
-from descent.common.errors import DescentError, ExitCode
+from descent.common import stages, stdio, turn
+from descent.common.errors import CannotGoOnError, DescentError, ExitCode
 from descent.common.exit import end
 from descent.common.files import read_regular
 from descent.common.i18n import N_, _
@@ -99,18 +100,19 @@ def verified(
     least: Level = ENOUGH,
     handed_in_too: Sequence[Path] = (),
     instructor: Path | None = None,
+    wait: Callable[[], None] = lambda: None,
 ) -> Row:
     """Grade a hand-in again. The row's `why` says what is wrong with it.
 
     least: the weakest protection under which its code may run. handed_in_too: the other hand-ins. No lab is taken
     from any of them, nor from a folder beside them. instructor: the folder of what is hidden; see
-    engine.labs.hidden.
+    engine.labs.hidden. wait: returns when the grading may begin, or raises CannotGoOnError; then nothing is run.
     """
     try:
         with one.opened() as folder:
             said = said_by(one, folder)
             try:
-                return _verified(said, folder, allow_code, least, [one.path, *handed_in_too], instructor)
+                return _verified(said, folder, allow_code, least, [one.path, *handed_in_too], instructor, wait)
             except (BrokenError, DescentError) as error:
                 why = str(error)
             except Exception as error:  # one hand-in, whatever is in it, must not keep the others from being graded
@@ -135,7 +137,13 @@ def said_by(one: HandedIn, folder: Path) -> Row:
 
 
 def _verified(
-    said: Row, folder: Path, allow_code: bool, least: Level, handed_in: Sequence[Path], instructor: Path | None
+    said: Row,
+    folder: Path,
+    allow_code: bool,
+    least: Level,
+    handed_in: Sequence[Path],
+    instructor: Path | None,
+    wait: Callable[[], None],
 ) -> Row:
     manifest = read_object(folder, MANIFEST)
     if manifest.get("format") not in FORMATS:
@@ -154,6 +162,10 @@ def _verified(
                 return said.but(why=_(_TOO_WEAK))
             consent.agree_for_now(hashlib.sha256(work.code.read_bytes()).hexdigest())
             said = said.but(level=protection().level)
+        try:
+            wait()
+        except CannotGoOnError as error:
+            return said.but(level="", why=str(error))
         ours = _graded(work, Path(place) / "graded")
         outcome, why = compared(theirs, ours, same_lab=manifest.get("lab_sha256") == lab_hash(lab))
         row = said.but(ours=_met(ours.met, ours.of), outcome=outcome, why=why, not_met=_not_met(ours))
@@ -316,6 +328,7 @@ def main(asked: str) -> int:
             least=given["least"],
             handed_in_too=[Path(path) for path in given["others"]],
             instructor=instructor,
+            wait=partial(turn.wait, stages.tell_waiting),
         )
         stdio.say(json.dumps(asdict(row)))
         return ExitCode.DONE

@@ -1,13 +1,16 @@
 """Asking for a picture of a run: the worker of a live run makes it, else it is made from the last checkpoint."""
 
 import json
-from collections.abc import Mapping
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from descent import control, warm
 from descent.common.errors import CannotGoOnError, DescentError
 from descent.common.i18n import _
+from descent.common.stages import hear
 from descent.control import Giver, NotRunningError
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
@@ -18,12 +21,19 @@ from engine.preset import consent
 from engine.preset.datasets import data_root
 
 Answer = dict[str, Any]
+TellWaiting = Callable[[str], None]
 
 
-def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object], given_by: Giver) -> Answer:
+def picture_of(
+    folder: RunFolder,
+    kind: str,
+    options: Mapping[str, object],
+    given_by: Giver,
+    tell: TellWaiting = lambda for_what: None,
+) -> Answer:
     """Return `kind`, `step`, and as `picture` the path of the file; `notes` if the last checkpoint is damaged.
 
-    given_by: who asks, for the run's log.
+    given_by: who asks, for the run's log. tell: hears what it waits for, in words.
 
     Raises DescentError, with the reason, if the run can't have this picture.
     """
@@ -39,7 +49,7 @@ def picture_of(folder: RunFolder, kind: str, options: Mapping[str, object], give
     except NotRunningError:
         if folder.state() in ALIVE:
             raise
-    answer = of_ended(folder, {kind: options})[kind]
+    answer = of_ended(folder, {kind: options}, tell)[kind]
     if "error" in answer:
         raise DescentError(str(answer["error"]))
     return _answered(folder, answer)
@@ -62,8 +72,16 @@ def of_rows(folder: RunFolder, kind: str, options: Mapping[str, object]) -> Answ
     return {"kind": kind, "step": step, "picture": str(path)}
 
 
-def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> dict[str, Answer]:
-    """Make pictures of a run that is not training. wanted: options by kind.
+def of_ended(
+    folder: RunFolder,
+    wanted: Mapping[str, Mapping[str, object]],
+    tell: TellWaiting = lambda for_what: None,
+    started: Callable[[warm.Process], None] = lambda process: None,
+) -> dict[str, Answer]:
+    """Make pictures of a run that is not training, when there is memory for it: see descent.common.turn.
+
+    wanted: options by kind. tell: hears what it waits for, in words. started: gets the process, to end it
+    before it is done.
 
     Each answer has `step` and `picture`, or `error`, and `notes` if the last checkpoint is damaged. A call loads
     PyTorch and the data, which takes seconds, so ask for all pictures at once. Raises DescentError if the run has no
@@ -81,14 +99,22 @@ def of_ended(folder: RunFolder, wanted: Mapping[str, Mapping[str, object]]) -> d
     stored = folder.facts().get("data_root")
     root = data_root(Path(stored) if stored else None)
     asked = [json.dumps({"kind": kind, "options": dict(options)}) for kind, options in wanted.items()]
-    done = warm.run("engine.training.pictures.ended", str(folder.path), str(root), *asked)
-    answers = [answer for line in done.stdout.splitlines() if (answer := _understood(line)) is not None]
+    words = ["engine.training.pictures.ended", str(folder.path), str(root), *asked]
+    with tempfile.TemporaryFile() as out:
+        process = warm.start("descent.common.turn", *words, stdout=out, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        started(process)
+        last = hear(process.stderr, lambda stage, for_what: tell(for_what))
+        code = process.wait()
+        out.seek(0)
+        printed = out.read().decode(errors="replace")
+    answers = [answer for line in printed.splitlines() if (answer := _understood(line)) is not None]
     for answer in answers:
         if "kind" not in answer:
             raise DescentError(str(answer["error"]))
-    if done.returncode != 0 or len(answers) < len(asked):
-        last = done.stderr.strip().splitlines()[-1:] or [_("exit code {code}", code=done.returncode)]
-        raise CannotGoOnError(_("{run}: the picture could not be drawn: {error}", run=folder.id, error=last[0]))
+    if code != 0 or len(answers) < len(asked):
+        last = last or _("exit code {code}", code=code)
+        raise CannotGoOnError(_("{run}: the picture could not be drawn: {error}", run=folder.id, error=last))
     return found | {answer["kind"]: answer for answer in answers}
 
 

@@ -17,7 +17,7 @@ from descent.run.layout import Layout
 from descent.run.state import ALIVE
 from engine import pictures
 from engine.pictures import Picture
-from engine.pictures.request import of_ended
+from tui.data import ended
 
 PAUSE = 2.0  # seconds between two looks for what a live run has recorded
 
@@ -79,6 +79,9 @@ class Histograms:
         except DescentError as error:
             self.trouble = str(error).removeprefix(f"{self._folder.id}: ")
 
+    def _tell_waiting(self, for_what: str) -> None:
+        self.trouble = for_what
+
     async def _answers(self) -> dict[str, Path]:
         try:
             answers: Mapping[str, Mapping[str, object]] = {
@@ -87,6 +90,6 @@ class Histograms:
         except NotRunningError:
             if await asyncio.to_thread(self._folder.state) in ALIVE:
                 raise
-            answers = await asyncio.to_thread(of_ended, self._folder, {kind: {} for kind in KINDS})
+            answers = await ended.drawn(self._folder, {kind: {} for kind in KINDS}, self._tell_waiting)
         self.trouble = next((str(a["error"]) for a in answers.values() if a.get("error")), "")
         return {kind: Path(str(answer["picture"])) for kind, answer in answers.items() if "picture" in answer}

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from descent.common.arrays import mean_over_members
 from descent.common.errors import ExitCode
 from descent.common.i18n import N_, _
+from descent.common.stages import Tell
 from descent.common.text import clean, unmarked
 from descent.run.find import known_runs
 from descent.run.folder import RunFolder
@@ -21,7 +22,7 @@ from descent.run.schema import ShapeError
 from engine.labs import flow, grading, progress
 from engine.labs.explanation import UNFILLED
 from engine.labs.format import Check
-from engine.labs.grader import Grader, Tell
+from engine.labs.grader import Grader
 from engine.labs.library import Lab, find_lab
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content

@@ -19,8 +19,9 @@ from descent.run.folder import RunFolder
 from descent.run.state import ALIVE
 from engine import pictures
 from engine.pictures import KINDS, Picture, from_rows, kept
-from engine.pictures.request import of_ended, picture_of
+from engine.pictures.request import picture_of
 from tui.base import ConsoleApp
+from tui.data import ended
 from tui.data.snapshot import Snapshot
 from tui.pictures.picture import PictureView
 from tui.widgets.lines import numbered
@@ -276,13 +277,19 @@ class LabPictures(Horizontal):
             return
         self._waits_for = old
         self._show()
+        asked = {kind: OPTIONS.get(kind, {}) for kind in old}
         try:
-            answers = await asyncio.to_thread(of_ended, self.folder, {kind: OPTIONS.get(kind, {}) for kind in old})
+            answers = await ended.drawn(self.folder, asked, self._tell_waiting)
             for kind, answer in answers.items():
                 await self._take(kind, answer)
         except DescentError as error:
             self._trouble |= dict.fromkeys(old, str(error))
         self._waits_for = []
+        self._show()
+
+    def _tell_waiting(self, for_what: str) -> None:
+        """Say what the pictures of the end wait for, in their place."""
+        self._trouble |= dict.fromkeys(self._waits_for, for_what)
         self._show()
 
     async def _take(self, kind: str, answer: dict[str, object]) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ from engine.labs import verify
 from engine.labs.handed_in import HandedIn
 from engine.labs.handin import write
 from engine.labs.messages import CheckError
-from engine.labs.regrade import Settings, _keep, looked_at
+from engine.labs.regrade import Settings, _keep, looked_at, verify_all
 from engine.labs.sandbox.client import Learner
 from engine.labs.sandbox.enclosure import LEVELS, Level, Protection, protection
 from engine.labs.verdict import Result, Verdict, versions
@@ -127,6 +129,44 @@ def test_what_is_graded_stays_and_hidden_criteria_count(
         file.write_text(json.dumps({**json.loads(file.read_text()), "ours": "1/4"}))
     assert [row["ours"] for row in descent(*words).end().json["handins"]] == ["1/4", "1/4"]
     assert [row["ours"] for row in descent(*words, "--again").end().json["handins"]] == ["4/4", "4/4"]
+
+
+WITHOUT_MEMORY = """
+import sys
+from descent.common.machine import Memory
+from descent.common import turn
+from engine.labs import verify
+turn.seen = lambda: turn.Seen(Memory(0, 1 << 30), under_way=3)
+turn._LONGEST, turn._LOOK = 0.02, 0.02
+sys.exit(verify.main(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_grading_begins_when_there_is_memory_and_says_what_it_waits_for(
+    hand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty at once would have the kernel end somebody's run, and mark an honest hand-in as broken."""
+
+    def start(module: str, asked: str, **streams: Any) -> "subprocess.Popen[bytes]":
+        assert module == verify.__name__
+        return subprocess.Popen([sys.executable, "-c", WITHOUT_MEMORY, asked], **streams)
+
+    monkeypatch.setattr(warm, "start", start)
+    said: list[tuple[str, str]] = []
+    settings = Settings(allow_code=True, least="limits")
+    [row] = verify_all(
+        [HandedIn(hand_in)],
+        settings,
+        lambda done, of, row: None,
+        lambda one, for_what: said.append((one.name, for_what)),
+    )
+    assert said == [("mina", "waits for memory, behind 3 others")]
+    assert (row.outcome, row.ours, row.level) == ("not run", "", "")
+    assert row.why.startswith("too little memory"), row
+    assert "attempt" not in row.why
+    [asked_again] = looked_at([HandedIn(hand_in)], settings)
+    assert asked_again.row.outcome == "not run"  # nothing is kept, so that the same command grades it
 
 
 @pytest.mark.usefixtures("warm")

@@ -2,6 +2,8 @@
 
 import copy
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from descent import warm
+from descent.common import turn
 from descent.common.errors import DescentError
 from descent.loop import checkpoint
 from descent.run.folder import RunFolder
@@ -213,16 +217,40 @@ def test_gradients_by_layer_are_the_first_and_the_last_measured(train: Train, ov
 
 def test_what_the_rows_tell_needs_no_worker(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading torch takes seconds, and the data may be gone."""
-    import subprocess
 
     def refuse(*words: Any, **options: Any) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(subprocess, "run", refuse)
+    monkeypatch.setattr(warm, "start", refuse)
     folder = train("digits-mlp", "train.steps=5", "members.repeats=2")
     answer = picture_of(folder, "gradients-by-layer", {}, "shell")
     assert pictures.read(Path(answer["picture"])).step == answer["step"] == 5
     assert "no score" not in str(of_ended(folder, {"spread": {}})["spread"])
+
+
+WITHOUT_MEMORY = """
+import sys
+from descent.common import turn
+from descent.common.machine import Memory
+turn.seen = lambda: turn.Seen(Memory(0, 1 << 30), under_way=1)
+turn._LONGEST, turn._LOOK = 0.02, 0.02
+sys.exit(turn.main(*sys.argv[1:]))
+"""
+
+
+def test_a_picture_of_an_ended_run_waits_for_memory(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty students who open their pictures at once would have the kernel end somebody's run."""
+
+    def start(module: str, *words: str, **streams: Any) -> "subprocess.Popen[bytes]":
+        assert module == turn.__name__
+        return subprocess.Popen([sys.executable, "-c", WITHOUT_MEMORY, *words], **streams)
+
+    folder = train("digits-mlp", "train.steps=5", "data.size=200")
+    monkeypatch.setattr(warm, "start", start)
+    said: list[str] = []
+    with pytest.raises(DescentError, match="too little memory"):
+        of_ended(folder, {"confusion": {}}, said.append)
+    assert said == ["waits for memory, behind 1 other"]
 
 
 def test_a_member_of_an_ended_run_is_looked_at_by_its_number(train: Train) -> None:

@@ -25,7 +25,8 @@ from descent.run.samples import Sample
 from descent.run.state import ALIVE
 from engine import pictures
 from engine.pictures import KINDS, Kind, Picture, from_rows
-from engine.pictures.request import of_ended, picture_of
+from engine.pictures.request import picture_of
+from tui.data import ended
 from tui.data.snapshot import Snapshot
 from tui.pictures import examples, followed
 from tui.pictures.followed import Following
@@ -335,6 +336,11 @@ class Pictures(SideScreen):
             if self.is_mounted:
                 self._show()
 
+    def _tell_waiting(self, for_what: str) -> None:
+        self._doing = for_what
+        if self.is_mounted:
+            self._show()
+
     def _options(self, kind: str) -> dict[str, str]:
         """The options of a picture. In a lab, the best rate of each optimizer would be the answer to a task."""
         return {"rates": "run"} if self._opened is not None and kind == "paths" else {}
@@ -346,8 +352,9 @@ class Pictures(SideScreen):
         wanted = [k for k in wanted if k == name or k not in self._seen]
         self._asking.update(wanted)
         self._show()
+        asked = {kind: self._options(kind) for kind in wanted}
         try:
-            answers = await asyncio.to_thread(of_ended, self.folder, {kind: self._options(kind) for kind in wanted})
+            answers = await ended.drawn(self.folder, asked, self._tell_waiting)
         finally:
             self._asking.difference_update(set(wanted) - {name})
         for kind, answer in answers.items():

@@ -121,7 +121,7 @@ async def test_a_check_that_waits_for_memory_says_so(here: Path, monkeypatch: py
     """A learner would see a check that stands still, without a reason, or without the key that leaves it."""
 
     async def wait(lab_id: str, folder: Path, tell: Tell) -> dict[str, Any]:
-        tell("waiting", "waits for memory, behind 12 gradings")
+        tell("waiting", "waits for memory, behind 12 others")
         await asyncio.Event().wait()
         return {}
 
@@ -129,7 +129,7 @@ async def test_a_check_that_waits_for_memory_says_so(here: Path, monkeypatch: py
     async with lab_app().run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("k")
-        await until(pilot, lambda: "behind 12 gradings" in shown(pilot), "what it waits for")
+        await until(pilot, lambda: "behind 12 others" in shown(pilot), "what it waits for")
         await until(pilot, lambda: "esc stop the check" in shown(pilot), "the key")
         await pilot.press("escape")
         await until(pilot, lambda: "stop the check?" in shown(pilot), "the question")

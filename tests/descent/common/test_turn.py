@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from descent.common import turn
 from descent.common.errors import CannotGoOnError, ExitCode
 from descent.common.machine import Memory
 from descent.common.numbers import memory
+from descent.common.stages import STAGE
+from descent.common.turn import BEGINS, GRADES, WAITS, Seen
 from engine.cli import lab_view
-from engine.labs import progress, turn
-from engine.labs.grader import STAGE
-from engine.labs.turn import BEGINS, GRADES, WAITS, Seen
+from engine.labs import progress
 from tests.helpers.graded_lab import begin, make_lab, work_on
 
 ALL = 24 << 30
@@ -63,8 +64,8 @@ def test_a_grading_waits_until_there_is_memory() -> None:
     machine = Machine(*[Seen(NONE, under_way=2)] * 3, *[Seen(NONE, under_way=1)] * 2, Seen(NONE), Seen(ONE))
     assert machine.wait() == 6
     assert machine.said == [
-        "waits for memory, behind 2 gradings",
-        "waits for memory, behind 1 grading",
+        "waits for memory, behind 2 others",
+        "waits for memory, behind 1 other",
         f"waits for memory: {memory(NEEDED)} must be free",
     ]
 
@@ -73,7 +74,7 @@ def test_those_that_came_before_have_their_memory_kept() -> None:
     """Thirty who press the key together would all begin, since at that moment there is memory for each alone."""
     machine = Machine(*[Seen(ONE, before=1)] * 4, Seen(ONE))
     assert machine.wait() == 4
-    assert machine.said == ["waits for memory, behind 1 grading"]
+    assert machine.said == ["waits for memory, behind 1 other"]
 
 
 def test_names_that_somebody_forges_lock_nobody_out() -> None:
@@ -93,7 +94,8 @@ def test_nobody_waits_for_ever_or_without_a_word() -> None:
     machine = Machine(Seen(NONE))
     with pytest.raises(CannotGoOnError) as caught:
         machine.wait()
-    assert str(caught.value).startswith(f"too little memory for 10 minutes: {memory(NEEDED - 1)} are free")
+    needed, free = memory(NEEDED), memory(NEEDED - 1)
+    assert f"too little memory for 10 minutes: {needed} must be free, and {free} are;" in str(caught.value)
     assert "descent stop RUN" in str(caught.value)
     assert machine.seconds == turn._LONGEST
     assert len(machine.said) == turn._LONGEST / turn._SAID_AGAIN
@@ -135,7 +137,7 @@ def test_gradings_of_all_users_are_seen_in_their_order(tmp_path: Path) -> None:
 
 def test_a_process_that_begins_is_seen_by_others() -> None:
     """The name would be set where no other process reads it."""
-    program = "from engine.labs import turn; turn._name(turn.BEGINS); print(flush=True); input()"
+    program = "from descent.common import turn; turn._name(turn.BEGINS); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -147,7 +149,8 @@ def test_a_process_that_begins_is_seen_by_others() -> None:
 REFUSED = """
 import sys
 from descent.common.machine import Memory
-from engine.labs import grading, turn
+from descent.common import turn
+from engine.labs import grading
 turn.seen = lambda: turn.Seen(Memory(0, 1 << 30), under_way=3)
 turn._LONGEST, turn._LOOK = 0.02, 0.02
 sys.exit(grading.main("slow"))
@@ -163,16 +166,17 @@ def test_a_grading_that_is_refused_says_so_and_counts_as_no_attempt(
     lab = make_lab(tmp_path)
     begin(lab, work_on(lab, tmp_path / "work"))
     done = subprocess.run([sys.executable, "-c", REFUSED], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[0] == f"{STAGE}waiting waits for memory, behind 3 gradings"
+    assert done.stderr.splitlines()[0] == f"{STAGE}waiting waits for memory, behind 3 others"
     told = json.loads(done.stdout)
     assert (told["exit_code"], done.returncode) == (ExitCode.CANNOT_GO_ON, ExitCode.CANNOT_GO_ON)
-    assert "0.0 KiB are free" in told["error"]
+    assert "and 0.0 KiB are;" in told["error"]
+    assert told["error"].endswith("; this does not count as an attempt")
     assert progress.load().of("slow").count == 0
 
 
 def test_the_command_line_says_what_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody whose check stands still would end it and begin again, behind all others."""
-    lab_view.tell_waiting("waiting", "waits for memory, behind 1 grading")
+    lab_view.tell_waiting("waiting", "waits for memory, behind 1 other")
     lab_view.tell_waiting("checking", "slope")
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "waits for memory, behind 1 grading\n")
+    assert (told.out, told.err) == ("", "waits for memory, behind 1 other\n")
