@@ -1,5 +1,7 @@
 """What `descent data look` prints: the columns of a table, the classes of a data set, and what is left out."""
 
+import contextlib
+import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -50,6 +52,9 @@ def look(source: str, targets: Sequence[str], overrides: Sequence[str], root: Pa
         if isinstance(data, schema.ImagesData):
             images = image_survey.survey(data)
             problem = images.problem
+    if samples is not None:
+        data, too_few = _with_room(data, samples)
+        problem = problem or too_few
     counts = _counts(samples)
     if as_json:
         print_json(_as_json(source, data.name, table, samples, images, counts, problem))
@@ -85,6 +90,30 @@ def _mended(data: schema.CsvData, table: "Table") -> "tuple[Samples | None, sche
                 continue
             return samples, settings
     return None, data
+
+
+def _with_room(data: schema.AnyData, samples: "Samples") -> tuple[schema.AnyData, str]:
+    """Return the settings with which each split has one sample of each class, and why those given do not do.
+
+    They are as given where no others would do.
+    """
+    from engine.training.data import splits
+
+    try:
+        splits.plan(data, samples)
+    except DataError as error:
+        problem = str(error)
+    else:
+        return data, ""
+    shares = {key: getattr(data, key) for key in ("validation", "test") if hasattr(data, key)}
+    room = math.ceil(1000 * len(samples.classes or "1") / len(samples.targets)) / 1000
+    larger = {key: max(share, room) for key, share in shares.items()}
+    for other in ({"validation": larger["validation"]}, larger, dict.fromkeys(shares, 0.0)):
+        settings = data.model_copy(update=other)
+        with contextlib.suppress(DataError):
+            splits.plan(settings, samples)
+            return settings, problem
+    return data, problem
 
 
 def _kind(source: str, path: Path) -> Literal["csv", "images"] | None:

@@ -12,6 +12,7 @@ from engine import cli
 from engine.cli import data_view
 from engine.preset import schema
 from engine.preset.loading import load_preset
+from engine.training.data import splits, tables
 from tests.helpers.processes import Done
 
 Look = Callable[..., Done]
@@ -84,6 +85,22 @@ def test_a_table_that_needs_a_setting_is_shown_with_a_preset_that_has_it(look: L
     (tmp_path / "houses.csv").write_text("rooms,price\n" + rows.replace("919", "dear"))
     stray = look("houses.csv", "--target", "price").out
     assert "[model]" not in stray, "no setting mends a stray word"
+
+
+def test_a_table_too_small_for_the_usual_shares_is_shown_with_a_preset_that_has_larger_ones(
+    look: Look, tmp_path: Path
+) -> None:
+    """The preset would be refused when it is run: a tenth of 40 rows has no room for one of each of 8 classes."""
+    rows = "".join(f"{i},{'abcdefgh'[i % 8]}\n" for i in range(40))
+    (tmp_path / "sprays.csv").write_text("decrease,treatment\n" + rows)
+    done = look("sprays.csv", "--target", "treatment")
+    assert "It can't be trained on as it is: data.validation = 0.1 of 40 samples is 4, but 8 are needed" in done.out
+    (tmp_path / "sprays.toml").write_text(done.out[done.out.index("[data]") :])
+    preset = load_preset(str(tmp_path / "sprays.toml"))
+    assert isinstance(preset.data, schema.CsvData)
+    assert (preset.data.validation, preset.data.test) == (0.2, 0.2)
+    samples = tables.read(preset.data)
+    assert len(splits.plan(preset.data, samples).validation) == 8
 
 
 def test_columns_that_only_mended_cells_make_inputs_are_all_shown(look: Look, tmp_path: Path) -> None:
