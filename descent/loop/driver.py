@@ -12,6 +12,7 @@ from descent.loop.checkpoint import State
 from descent.loop.kept import Kept
 
 Batch = TypeVar("Batch")
+UNITS = {"batches": "epochs", "steps": "steps"}  # what a loop is counted in
 
 
 @dataclass
@@ -62,6 +63,11 @@ class Driver:
             "the loop of this script begins anew whenever it is started, so it can't go back; write it over "
             "run.batches or run.steps, or let it begin at run.step"
         )
+
+    def why_no_more(self) -> str:
+        if self.library:
+            return _("{library} drives this loop and knows its length; start it anew with more", library=self.library)
+        return _("nothing drives this loop, so its length is not known; run.batches or run.steps would let it grow")
 
     @property
     def epochs(self) -> int:
@@ -115,15 +121,9 @@ class Driver:
         for name, value in more.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise DescentError(_("{key} = {given!r}: must be a whole number ≥ 1", key=name, given=value))
-        unit = {"batches": "epochs", "steps": "steps"}.get(self.kind)
-        if self.library:
-            raise DescentError(
-                _("{library} drives this loop and knows its length; start it anew with more", library=self.library)
-            )
+        unit = UNITS.get(self.kind)
         if unit is None:
-            raise DescentError(
-                _("nothing drives this loop, so its length is not known; run.batches or run.steps would let it grow")
-            )
+            raise DescentError(self.why_no_more())
         wanted = {name for name, value in more.items() if value}
         if wanted != {unit}:
             raise DescentError(_("this loop is counted in {unit}: descent extend RUN --{unit} N", unit=unit))

@@ -34,6 +34,14 @@ def name_of(script: Path) -> str:
     return script.resolve().parent.name if script.stem in ("main", "__main__") else script.stem
 
 
+def begins_anew() -> str:
+    """Return why a loop that nothing of ours drives goes on from no checkpoint, nor can be forked."""
+    return _(
+        "the loop of this script begins anew whenever it is started; written over run.batches or run.steps, or from "
+        "run.step on, it could go on from a checkpoint"
+    )
+
+
 def command_of(folder: RunFolder, start: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
     """Return the command line by which a run goes on, and what it needs in its environment. start: see start_of."""
     if start.get("script") is None:

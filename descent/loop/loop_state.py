@@ -3,8 +3,8 @@
 import os
 import sys
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ class LoopState:
         self._step = 0
         self._shapes: dict[str, tuple[int, ...]] = {}  # of weights and buffers, as of the first checkpoint
         self._began = self._over = self._through = False
-        self._is_in_turn = self._save_wanted = False
+        self._is_in_turn = self._save_wanted = self._is_updating = False
+        self._at_work = 0  # while commands are followed or a checkpoint is written
         self._asked = False  # whether the script has asked at which step to begin
         self._went_back = self._told_exact = self._told_not_saved = False
         self._ranks: Ranks | None = None  # the other processes of this training, if it has several
@@ -102,6 +103,23 @@ class LoopState:
     def is_stepping(self) -> bool:
         """Whether steps are being made, so that one comes after which commands are followed."""
         return self._began and not self._over and not self._through
+
+    @property
+    def is_driven(self) -> bool:
+        return bool(self._driver.kind)
+
+    @property
+    def is_in_script(self) -> bool:
+        """Whether the script's own code runs, not ours between two steps."""
+        return not self._over and not self._at_work
+
+    @contextmanager
+    def _own_work(self) -> Iterator[None]:
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
 
     def __repr__(self) -> str:
         return f"<descent.Loop {self.id}: step {self._step:,}>"
@@ -179,7 +197,7 @@ class LoopState:
             self._save_wanted = True
             return None
         self._save_wanted = False
-        with self.clock.stopped():
+        with self._own_work(), self.clock.stopped():
             self._rows.flush()
             weights = self._model.state_dict()
             self._refuse_new_weights(checkpoint.shapes(weights))

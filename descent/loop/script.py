@@ -32,6 +32,10 @@ def main(folder: str, script: str, *arguments: str) -> int:
     try:
         from descent.loop import start
         from descent.loop.watcher import Watcher
+    except KeyboardInterrupt:
+        claim.events.state("stopped", reason=_("interrupted"))
+        complain(_("interrupted while PyTorch was loaded; nothing was trained"))
+        return 130
     except BaseException as error:
         claim.events.state("failed", reason=f"{type(error).__name__}: {error}")
         raise
@@ -49,7 +53,7 @@ def main(folder: str, script: str, *arguments: str) -> int:
             start.fail_for(_("the script ended with exit code {code}", code=code))
         return code
     except BaseException as error:
-        start.fail(error)
+        last_words = start.fail(error)
         # The script's own traceback, without the frames that lead to it.
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename != script:
@@ -58,6 +62,7 @@ def main(folder: str, script: str, *arguments: str) -> int:
             complain(str(error))
             return error.exit_code
         traceback.print_exception(type(error), error, trace)
+        start.say(last_words)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     if not run.is_watching:
         run.warn(

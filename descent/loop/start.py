@@ -113,8 +113,9 @@ def _end_with_process() -> None:
     before = sys.excepthook
 
     def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        fail(error)
+        last_words = fail(error)
         before(kind, error, trace)
+        say(last_words)
 
     sys.excepthook = failed
     again.start_at_exit()  # the last of all
@@ -132,15 +133,23 @@ def _signals() -> Signals | None:
     if threading.current_thread() is not threading.main_thread() or not is_default or "ipykernel" in sys.modules:
         return None
     signals = Signals()
-    text = _("stopping after this step, with a checkpoint; once more stops at once, without saving")
 
     def tell() -> None:
         if signals.received == signal.SIGINT and not (_current is not None and _current.is_stepping):
             signals.forget()
             raise KeyboardInterrupt  # as without Descent: no step may ever come
+        if _current is not None and _current.is_driven:
+            text = _("stopping after this step, with a checkpoint; once more stops at once, without saving")
+        else:
+            text = _("stopping before the next step, with a checkpoint; if none comes, once more ends the script")
         os.write(2, f"descent: {text}\n".encode())
 
-    signals.on_first = tell
+    def insist() -> None:
+        if signals.received == signal.SIGINT and _current is not None and _current.is_in_script:
+            signals.on_second = lambda: None  # a third one ends the process, whatever the script does about this one
+            raise KeyboardInterrupt
+
+    signals.on_first, signals.on_second = tell, insist
     return signals
 
 
@@ -150,15 +159,21 @@ def end_current() -> None:
         _current.finish()
 
 
-def fail(error: BaseException) -> None:
-    """End the current run because the script has raised an error."""
+def fail(error: BaseException) -> str:
+    """End the current run because the script has raised an error. Returns what to say once that has been shown."""
     if _current is None:
-        return
+        return ""
     if isinstance(error, KeyboardInterrupt):
-        _current.end("stopped", reason=_("interrupted"))
-        return
+        return _current.interrupt()
     reason = shorten(clean(str(error)), _LONGEST_REASON)
     fail_for(reason if isinstance(error, DescentError) else f"{type(error).__name__}: {reason}".removesuffix(": "))
+    return ""
+
+
+def say(text: str) -> None:
+    """Print something about the run, unless it is empty, on stderr."""
+    if text:
+        print(f"descent: {text}", file=sys.stderr)
 
 
 def fail_for(reason: str) -> None:

@@ -10,6 +10,7 @@ from descent.common.signals import Signals
 from descent.loop import again, checkpoint
 from descent.loop.actions import error_of_script, undone_by_an_error
 from descent.loop.commands import CommandHandler
+from descent.loop.folder import begins_anew
 from descent.loop.loop_state import LoopState
 from descent.loop.scalars import number
 from descent.run.folder import Claim
@@ -91,7 +92,7 @@ class SteeredLoop(LoopState):
     def look(self) -> dict[str, float]:
         """Evaluate for a client, by the script's own functions. The training goes on as if it had not been done."""
         if not self._evaluations:
-            raise DescentError(_("this script has no function to evaluate with: run.on_evaluate(function)"))
+            raise DescentError(_why_no_evaluation())
         assert self._model is not None
         modes = [(module, module.training) for module in self._model.modules()]
         found: dict[str, Any] = {}
@@ -127,20 +128,38 @@ class SteeredLoop(LoopState):
         """Pictures are of Descent's own models and data."""
         raise DescentError(_("pictures are drawn of presets; this run is a loop of one's own"))
 
+    def _why_no_rewind(self) -> str | None:
+        if not self._driver.kind and (not self._asked or self._ranks is not None):
+            return self._driver.why_no_rewind()
+        if self._ranks is not None:
+            return ngettext(
+                "the other process of this training can't go back with it: its random numbers are in no "
+                "checkpoint; start it again with this id",
+                "the other {count} processes of this training can't go back with it: their random numbers are in "
+                "no checkpoint; start it again with this id",
+                self._ranks.size - 1,
+            )
+        return None
+
+    def _refused(self) -> dict[str, str]:
+        """Return the commands that can only be refused in this loop, each with the reason."""
+        driver = self._driver
+        reasons = {
+            "evaluate": None if self._evaluations else _why_no_evaluation(),
+            "rewind": self._why_no_rewind(),
+            "extend": None if driver.kind else driver.why_no_more(),
+            "fork": None if driver.kind or self._asked else self._why_no_fork(),
+        }
+        return {command: why for command, why in reasons.items() if why is not None}
+
+    def _why_no_fork(self) -> str:
+        return self._driver.why_not_resumed() if self._driver.library else begins_anew()
+
     def rewind(self, to: object) -> int:
         """Go back to the checkpoint of step `to`, or by default to the last one before this step."""
-        if not self._driver.kind and (not self._asked or self._ranks is not None):
-            raise DescentError(self._driver.why_no_rewind())
-        if self._ranks is not None:
-            raise DescentError(
-                ngettext(
-                    "the other process of this training can't go back with it: its random numbers are in no "
-                    "checkpoint; start it again with this id",
-                    "the other {count} processes of this training can't go back with it: their random numbers are in "
-                    "no checkpoint; start it again with this id",
-                    self._ranks.size - 1,
-                )
-            )
+        why_not = self._why_no_rewind()
+        if why_not is not None:
+            raise DescentError(why_not)
         at, state = self._keeper.to_go_back_to(to, self._step)
         self._rows.flush()
         if self._driver.kind:
@@ -152,3 +171,7 @@ class SteeredLoop(LoopState):
         self._events.write("rewound", to=at, log=state["log"])
         self._went_back, self._attended = True, at
         return at
+
+
+def _why_no_evaluation() -> str:
+    return _("this script has no function to evaluate with: run.on_evaluate(function)")

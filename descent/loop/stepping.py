@@ -108,7 +108,7 @@ class SteppedLoop(SteeredLoop):
             why = self._driver.why_not_resumed()
             if self._asked:
                 why = _("this loop goes on from run.step, without its random numbers and batches")
-            self._events.write("exact", step=self._step, driver="script" if self._asked else "", why_not=[why])
+            self._write_exact("script" if self._asked else "", [why])
         if self._rows.every is not None:
             self._write_facts()
         if goes_on:
@@ -183,6 +183,7 @@ class SteppedLoop(SteeredLoop):
                 if self._asked and self._keeper.rested():
                     self.save()
         self._rates.before_step(optimizer)
+        self._is_updating = True
         if optimizer is self._optimizers[0]:
             self._rows.before_update(self._step)
 
@@ -190,6 +191,7 @@ class SteppedLoop(SteeredLoop):
         """The weights are new."""
         if self._over or os.getpid() != self._pid:
             return
+        self._is_updating = False
         rate = self._rates.after_step(optimizer)
         row = self._rows.row
         if optimizer is not self._optimizers[0]:
@@ -275,7 +277,8 @@ class SteppedLoop(SteeredLoop):
         return self._signals.received if self._signals is not None else None
 
     def _attend(self) -> None:
-        number = self._take_commands()
+        with self._own_work():
+            number = self._take_commands()
         if self._handler.stop in ("now", "discard"):
             receipt = self.save() if self._handler.stop == "now" else None
             self.end("stopped", receipt=receipt)
@@ -285,19 +288,40 @@ class SteppedLoop(SteeredLoop):
         if number is not None:
             receipt = self.save()
             self.end("stopped", receipt=receipt)
-            self._say_stopped(receipt)
+            print(f"descent: {self._stopped(receipt)}", file=sys.stderr)
             raise SystemExit(128 + number)
         if again.is_wanted():
             self.end("starting")
             raise SystemExit(0)
 
-    def _say_stopped(self, receipt: Path | None) -> None:
-        """Say on stderr where a run is that a signal has ended."""
+    def _stopped(self, receipt: Path | None) -> str:
+        """Return where a run is that a signal has ended, and how it goes on. receipt: its last checkpoint."""
         if receipt is None:
             text = _("stopped at step {step:,}", step=self._step)
         else:
             text = _("stopped at step {step:,}; saved: {file}", step=self._step, file=receipt)
-        print(f"descent: {text}", file=sys.stderr)
+        if (self.is_driven or self._asked) and not self._through:
+            text += "; " + _("continue with: {command}", command=f"descent resume {self.id}")
+        return text
+
+    def interrupt(self) -> str:
+        """End the run because the script was interrupted, in code of its own. Returns what to say about it.
+
+        Where nothing of ours drives the loop, the weights are those of the last step, and are saved.
+        """
+        if self._over or not self._began:
+            self.end("stopped", reason=_("interrupted"))
+            return ""
+        receipt = None
+        if not self.is_driven and not self._driver.library and not self._is_updating:
+            self._rows.finish(self._step)
+            try:
+                receipt = self.save()
+            except DescentError as error:
+                self.warn(str(error))
+        saved = self._keeper.steps()
+        self.end("stopped", reason=_("interrupted"), receipt=receipt)
+        return self._stopped(receipt or (self.folder.checkpoint(saved[-1]) if saved else None))
 
     def _wanted(self) -> bool:
         return self._signal() is not None
@@ -334,4 +358,9 @@ class SteppedLoop(SteeredLoop):
             reasons.append(_("{count} processes: the random numbers of the others are in no checkpoint",
                              count=self._ranks.size))  # fmt: skip
         self._told_exact = True
-        self._events.write("exact", step=self._step, driver=self._driver.kind, why_not=reasons)
+        self._write_exact(self._driver.kind, reasons)
+
+    def _write_exact(self, driver: str, reasons: Sequence[str]) -> None:
+        """Write whether the run is exact, and what people can't ask of it: a console does not offer that."""
+        told = {"driver": driver, "why_not": list(reasons), "refused": self._refused(), "has_epochs": self.has_epochs}
+        self._events.write("exact", step=self._step, **told)

@@ -18,7 +18,7 @@ from descent.common.signals import Signals
 from descent.common.stdio import complain
 from descent.common.text import clean, show
 from descent.loop import relay
-from descent.loop.folder import command_of, make, name_of, refuse_several_processes, start_of
+from descent.loop.folder import begins_anew, command_of, make, name_of, refuse_several_processes, start_of
 from descent.loop.project import check_there, moved
 from descent.run import find
 from descent.run.events import SCRIPT, Events
@@ -266,14 +266,10 @@ def _there(folder: RunFolder, command: str, begun: Mapping[str, Any], options: O
 
 def _check_driven(folder: RunFolder) -> None:
     """Raise DescentError if a loop can't go on from a checkpoint."""
-    if not (folder.last("exact") or {}).get("driver"):
-        raise DescentError(
-            _(
-                "{run}: the loop of this script begins anew whenever it is started; written over run.batches or "
-                "run.steps, or from run.step on, it could go on from a checkpoint",
-                run=folder.id,
-            )
-        )
+    told = folder.last("exact") or {}
+    if not told.get("driver"):
+        why = told.get("refused", {}).get("fork") or begins_anew()
+        raise DescentError(f"{folder.id}: {clean(str(why))}")
 
 
 def _go_on(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> None:

@@ -148,8 +148,7 @@ class SnapshotBuilder:
             values=self._values,
             hints=run_settings.hints(self._values, facts),
             actions=tuple(clean(str(name)) for name in facts.get("actions", ())),
-            is_exact=None if (exact := story.last.get("exact")) is None else not exact.get("why_not"),
-            why_not_exact="; ".join(clean(str(why)) for why in (exact or {}).get("why_not", ())),
+            **_own_loop(story.last.get("exact")),
             schedule=schedule_of(self.preset),
             is_planned=self._unplanned is None,
             output=_tail(follower.folder.output) if self.wants_output else (),
@@ -372,6 +371,20 @@ def _parent(follower: Follower) -> tuple[str, int] | None:
         return None if origin is None else (clean(str(origin["run"])), int(origin["step"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _own_loop(told: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what a loop of one's own has told of itself, once it trains."""
+    if told is None:
+        return {}
+    refused = told.get("refused")
+    return {
+        "is_exact": not told.get("why_not"),
+        "why_not_exact": "; ".join(clean(str(why)) for why in told.get("why_not", ())),
+        "refused": {k: clean(str(why)) for k, why in refused.items()} if isinstance(refused, dict) else {},
+        "counted_in": {"batches": "epochs", "steps": "steps"}.get(told.get("driver", ""), ""),
+        "has_epochs": told.get("has_epochs") is not False,
+    }
 
 
 def schedule_of(preset: dict[str, Any]) -> str:

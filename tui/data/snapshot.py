@@ -165,6 +165,9 @@ class Snapshot:
     actions: tuple[str, ...] = ()  # functions that the script of a loop of one's own has declared
     is_exact: bool | None = None  # of a loop of one's own, once it trains: whether a resumed run ends the same
     why_not_exact: str = ""
+    refused: dict[str, str] = field(default_factory=dict)  # of its commands those that it can't follow, and why
+    counted_in: str = ""  # "epochs" or "steps", where it can be made longer by these alone
+    has_epochs: bool = True  # whether a stop can wait for the end of one
     schedule: str = ""
     is_planned: bool = True  # whether the planned learning rate is that of the latest change
     output: tuple[str, ...] = ()

@@ -123,26 +123,33 @@ class More(ModalScreen[dict[str, int] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = _("train for longer")
-            ends = _("Planned end: step {step}. More epochs:", step=count(self._now.total_steps))
+            step = count(self._now.total_steps)
+            if self._now.counted_in == "steps":
+                ends, amount = _("Planned end: step {step}. More steps:", step=step), "500"
+            else:
+                ends, amount = _("Planned end: step {step}. More epochs:", step=step), "5"
             yield Static(ends, markup=False)
-            yield Input("5", select_on_focus=True)
+            yield Input(amount, select_on_focus=True)
             yield Static("", classes="problem", markup=False)
-            hint = _("epochs, or as in: 500 steps · esc cancel")
+            hint = _("esc cancel") if self._now.counted_in else _("epochs, or as in: 500 steps · esc cancel")
             yield Static(hint, classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        amount = amount_of(event.value)
-        if amount is None:
-            problem = _("must be a whole number ≥ 1, or as in: 500 steps")
+        only = self._now.counted_in
+        amount = amount_of(event.value, only or "epochs")
+        if amount is None or (only and only not in amount):
+            problem = (
+                _("must be a whole number ≥ 1") if only else _("must be a whole number ≥ 1, or as in: 500 steps")
+            )
             self.query_one(".problem", Static).update(problem)
         else:
             self.dismiss(amount)
 
 
-def amount_of(text: str) -> dict[str, int] | None:
-    """{"epochs": 5} for "5" or "5 epochs", {"steps": 500} for "500 steps"; None for any other text."""
+def amount_of(text: str, default: str = "epochs") -> dict[str, int] | None:
+    """{"epochs": 5} for "5 epochs", {"steps": 500} for "500 steps", `default` for "5"; None for any other text."""
     number, _space, unit = text.strip().partition(" ")
-    unit = {"": "epochs", "epoch": "epochs", "step": "steps"}.get(unit.strip(), unit.strip())
+    unit = {"": default, "epoch": "epochs", "step": "steps"}.get(unit.strip(), unit.strip())
     if not number.isdigit() or not int(number) or unit not in ("epochs", "steps"):
         return None
     return {unit: int(number)}
@@ -161,14 +168,16 @@ def ask_to_stop(now: Snapshot) -> Ask[str]:
             now.step - saved,
             step=count(saved),
         ),
-        _("You can resume a stopped run from its last checkpoint."),
     ]
+    if "fork" not in now.refused:
+        text.append(_("You can resume a stopped run from its last checkpoint."))
+    after_epoch = [("e", _("finish the epoch, save and stop"), "epoch")] if now.has_epochs else []
     return Ask(
         _("stop {preset} {run}?", preset=now.preset, run=now.short_id),
         "\n".join(text),
         [
             ("s", _("save now and stop"), "now"),
-            ("e", _("finish the epoch, save and stop"), "epoch"),
+            *after_epoch,
             ("d", _("stop without saving"), "discard"),
             ("escape", _("keep training"), None),  # type: ignore[list-item]
         ],

@@ -32,7 +32,8 @@ def test_a_watched_script_ends_as_the_unwatched_one(script: Made) -> None:
     driven = script("driven").start(DRIVEN).end()
     assert same(unchanged.result(), plain)
     assert same(driven.result(), plain)
-    for one in (unchanged, driven):
+    for one, refused in ((unchanged, {"evaluate", "rewind", "extend", "fork"}), (driven, {"evaluate"})):
+        assert one.run.last("exact")["refused"].keys() == refused  # type: ignore[index]
         assert one.run.state() == "finished"
         loss = Metrics(one.run.path).column("loss")
         assert len(loss) == 30
@@ -173,6 +174,40 @@ def test_ctrl_c_ends_a_script_that_makes_no_step(script: Made) -> None:
     assert idle.end().code == 130
     assert idle.err.rstrip().endswith("KeyboardInterrupt")
     assert idle.run.state() == "stopped"
+
+
+@pytest.mark.parametrize(("driven", "presses"), [(False, 2), (True, 1)])
+def test_ctrl_c_ends_a_last_evaluation_and_says_what_was_saved(script: Made, *, driven: bool, presses: int) -> None:
+    """It would be promised to stop after a step that never comes; once more would end it without the weights."""
+    ended = "print('evaluation', flush=True)\nimport time\nwhile True: time.sleep(0.01)\n"
+    text = (DRIVEN if driven else PLAIN).replace("epochs=5", "epochs=1").replace("range(5)", "range(1)")
+    last = script("last").start(text.rpartition("done()")[0] + ended, watched=not driven)
+    wait_for(lambda: (last.folder / "out").exists() and (last.folder / "out").read_text(), "the evaluation")
+    os.kill(last.pid, signal.SIGINT)
+    if presses == 2:
+        said = "stopping before the next step, with a checkpoint; if none comes, once more ends the script"
+        wait_for(lambda: said in last.err, "the answer to Ctrl-C")
+        os.kill(last.pid, signal.SIGINT)
+    assert last.end().code == (1 if driven else 130)
+    file = last.run.checkpoint(6).absolute()
+    assert last.err.rstrip().splitlines()[-2:] == ["KeyboardInterrupt", f"descent: stopped at step 6; saved: {file}"]
+    assert len(Metrics(last.run.path)) == 6
+    assert last.run.state() == "stopped"
+
+
+def test_ctrl_c_in_mid_epoch_ends_the_script_once_pressed_again(script: Made) -> None:
+    """An evaluation of ten minutes must not keep anybody; nor may the run be called lost, which somebody ended."""
+    asleep = "if run.step == 4: print('asleep', flush=True); import time; time.sleep(60)"
+    driven = script("driven").start(DRIVEN.replace("# MORE", f"if run.step == 3: run.save()\n    {asleep}"))
+    wait_for(lambda: (driven.folder / "out").exists() and (driven.folder / "out").read_text(), "the script")
+    os.kill(driven.pid, signal.SIGINT)
+    wait_for(lambda: "stopping after this step" in driven.err, "the answer to Ctrl-C")
+    os.kill(driven.pid, signal.SIGINT)
+    driven.end()
+    file = driven.run.checkpoint(3).absolute()
+    said = f"stopped at step 4; saved: {file}; continue with: descent resume driven"
+    assert driven.err.rstrip().splitlines()[-1] == f"descent: {said}"
+    assert driven.run.state() == "stopped"
 
 
 def test_a_script_that_is_called_main_is_listed_by_its_folder(tmp_path: Path) -> None:

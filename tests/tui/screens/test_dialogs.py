@@ -13,8 +13,9 @@ from tests.helpers.screens import burst, console, place, seen, text
 from tests.helpers.waiting import until
 from tui import settings
 from tui.data.run_settings import flat_settings
+from tui.data.snapshot import Snapshot
 from tui.screens import dialogs, overrides
-from tui.screens.dialogs import Ask
+from tui.screens.dialogs import Ask, More, ask_to_stop
 from tui.screens.home.screen import Home
 from tui.screens.overrides import Overrides
 from tui.settings import Settings
@@ -63,6 +64,30 @@ async def test_a_key_typed_ahead_agrees_to_nothing(place: Path, monkeypatch: pyt
         await pilot.press("y")
         await until(pilot, lambda: answers, "the answer")
     assert answers == [True]
+
+
+async def test_a_loop_that_is_counted_in_steps_is_made_longer_by_steps(place: Path) -> None:
+    """Epochs would be asked for, and refused by the run."""
+    app = console()
+    answers: list[Any] = []
+    async with app.run_test() as pilot:
+        app.push_screen(More(Snapshot("mine", "mine", "running", counted_in="steps")), answers.append)
+        assert "More steps" in await seen(pilot, "train for longer")
+        await pilot.press(*"5 epochs", "enter")
+        assert not answers
+        await pilot.press("home", "ctrl+k", *"70", "enter")
+        await until(pilot, lambda: answers, "the answer")
+    assert answers == [{"steps": 70}]
+
+
+def test_a_stop_offers_only_what_the_run_can_do() -> None:
+    """An undriven loop knows of no epochs, and nothing resumes it."""
+    preset = Snapshot("digits-mlp", "mine", "running")
+    own = Snapshot("mine", "mine", "running", refused={"fork": "it begins anew"}, has_epochs=False)
+    for now, can in ((preset, True), (own, False)):
+        asked = ask_to_stop(now)
+        assert ("epoch" in [choice[2] for choice in asked._choices]) == can
+        assert ("resume" in asked._text) == can
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
             member=member,
         )
         choices.append(("r", back + _tenth(anomaly), "back"))
-    elif anomaly.checkpoint is not None and member is None:
+    elif anomaly.checkpoint is not None and member is None and "fork" not in now.refused:
         choices.append(_back_or_fork(anomaly, anomaly.checkpoint, back=now.state == "paused"))
     if now.state == "paused":
         without = _("continue without member {member}, which stays frozen", member=member)
@@ -75,7 +75,7 @@ def _tenth(anomaly: Anomaly) -> str:
 
 def _about_collapse(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
     choices = []
-    if anomaly.checkpoint is not None:
+    if anomaly.checkpoint is not None and "fork" not in now.refused:
         choices.append(_back_or_fork(anomaly, anomaly.checkpoint, back=now.is_alive))
     if now.is_alive:
         choices.append(("s", _("stop here without saving"), "stop"))

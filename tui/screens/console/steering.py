@@ -29,6 +29,7 @@ STEERING = (
     "pause", "one_step", "dial", "edit", "save", "evaluate", "rewind", "stop", "more", "fork", "anomaly", "best",
 )  # fmt: skip
 CAN_GO_ON = ("stopped", "failed", "lost")
+_COMMANDS = {"best": "rewind", "more": "extend"}  # what they ask of the worker, where it has another name
 
 
 class SteeredScreen(Screen[None]):
@@ -333,15 +334,19 @@ def why_not(action: str, now: Snapshot | None, *, meant: str | None = None, read
         case "anomaly":
             return None if now.anomaly is not None else _("nothing has gone wrong")
         case "fork":
-            return None if now.checkpoints else _("there is no checkpoint to fork from yet")
+            none = None if now.checkpoints else _("there is no checkpoint to fork from yet")
+            return now.refused.get("fork") or none
     return _not_trained(action, now) or _not_ready(action, now, meant or now.state)
 
 
 def _not_trained(action: str, now: Snapshot) -> str | None:
     """The reason where no worker on this machine trains the run."""
     if now.state == "finished":
-        return _("the run has finished: fork it to train on") if now.checkpoints else _("the run has finished")
+        can_fork = now.checkpoints and "fork" not in now.refused
+        return _("the run has finished: fork it to train on") if can_fork else _("the run has finished")
     if now.state in CAN_GO_ON:
+        if "fork" in now.refused:  # for the same reason it can't be resumed
+            return now.refused["fork"]
         return None if action == "pause" else _("the run has ended: resume it first")
     if now.state == "starting":
         return None if action == "stop" else _("the run is still starting")
@@ -351,10 +356,13 @@ def _not_trained(action: str, now: Snapshot) -> str | None:
 
 def _not_ready(action: str, now: Snapshot, state: str) -> str | None:
     """The reason where the worker would refuse."""
+    refused = now.refused.get(_COMMANDS.get(action, action))
+    if refused is not None:
+        return refused
     match action:
         case "one_step" if state != "paused":
             return _("one step is for a paused run: pause it first")
-        case "evaluate" if not now.has_validation:
+        case "evaluate" if not now.has_validation and now.is_exact is None:
             return _("there is no validation split to evaluate on")
         case "best" if now.best_checkpoint is None:
             return _("there is no best checkpoint to go back to yet")

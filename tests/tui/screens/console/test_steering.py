@@ -50,6 +50,26 @@ def test_what_cannot_be_done_says_why(moment: Snapshot | None, can: set[str], re
     assert all(reason in str(why) for action, why in reasons.items() if why and action not in own)
 
 
+@pytest.mark.parametrize(
+    ("state", "can"),
+    [
+        ("running", EVERY - {"one_step", "evaluate", "rewind", "best", "more"}),
+        ("stopped", set()),
+        ("finished", set()),
+    ],
+)
+def test_what_a_loop_of_ones_own_can_only_refuse_is_not_offered(state: str, can: set[str]) -> None:
+    """A dialog would ask for something, and refuse each answer."""
+    refused = {command: f"no {command} here" for command in ("evaluate", "rewind", "extend", "fork")}
+    moment = now(state, is_exact=False, refused=refused)
+    reasons = {action: why_not(action, moment) for action in {*EVERY, "fork"}}
+    assert {action for action, why in reasons.items() if why is None} == can
+    assert reasons["fork"] == "no fork here"
+    if state == "running":
+        assert (reasons["more"], reasons["best"]) == ("no extend here", "no rewind here")
+    assert "fork it" not in str(reasons["save"])
+
+
 @pytest.mark.parametrize("taken_up_here", [True, False])
 def test_a_run_that_was_queued_again_is_steered_where_it_trains_now(tmp_path: Path, taken_up_here: bool) -> None:
     here = socket.gethostname()
