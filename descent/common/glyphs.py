@@ -6,17 +6,34 @@ from itertools import pairwise
 
 BLOCKS = " ▁▂▃▄▅▆▇█"  # a cell that is filled by so many eighths
 _SIGNS = {
-    "─━╸│┃┆┅┈╌┌┐└┘├┤┬┴┼": "-=-||::.-+++++++++",
+    "─━╸│┃┆┅┄┈╌┌┐└┘├┤┬┴┼": "-=-||::..-+++++++++",
     BLOCKS: " _.-=+*#@",
     "░▒▓▀": '.%#"',
-    "●○•▲△▼▽▾■□◆◇★☆▸▶▷‖⏸": "*o.^^vvv##++**>>:==",
-    "✓✗×·…→←↑↓≥≤±−–—′λ∂╭╮╰╯": "vxx.~><^v><+---'ld++++",
+    "●○•▲△▼▽▾■□▦▬◆◇★☆▸▶▷◂◀‹›‖⏸": "*o.^^vvv##%-++**>>:<<<>==",
+    "✓✗×÷·…→←↑↓↖↗↘↙≥≤±−–—′λ∂∞√°²₁ᵀ╭╮╰╯": "vxx/.~><^v^^vv><+---'ld8V'21T++++",
 }
 # Each sign as one of the same width, for what is laid out in cells.
 _CELLS = str.maketrans("".join(_SIGNS), "".join(_SIGNS.values()))
 # In running text a sign may become longer, and then says more.
 _TEXT = _CELLS | str.maketrans(
-    {"…": "...", "→": "->", "←": "<-", "↑": "up", "↓": "down", "≥": ">=", "≤": "<=", "±": "+-", "•": "*", "·": "|"}
+    {
+        "…": "...",
+        "→": "->",
+        "←": "<-",
+        "↑": "up",
+        "↓": "down",
+        "≥": ">=",
+        "≤": "<=",
+        "±": "+-",
+        "•": "*",
+        "·": "|",
+        "∞": "inf",
+        "√": "sqrt ",
+        "²": "^2",
+        "₁": "1",
+        "ᵀ": "^T",
+        "°": " deg ",
+    }
 )
 # A run's state, and how far a learner is in a lab, in one cell each.
 STATES = {"starting": "▷", "running": "▶", "paused": "‖", "finished": "✓", "stopped": "■", "failed": "✗",
@@ -36,8 +53,8 @@ def ascii_text(text: str) -> str:
 
 
 def ascii_cells(text: str) -> str:
-    """`text` in as many cells, without the signs of this module. Other characters stay."""
-    return text.translate(_CELLS)
+    """`text` in as many cells, without the signs of this module. Other characters stay. "± 2" becomes "+-2"."""
+    return text.replace("± ", "+-").translate(_CELLS)
 
 
 def level(share: float) -> str:

@@ -1,11 +1,14 @@
 """A number that is misread, or that jumps from frame to frame, makes a screen of numbers useless."""
 
+import ast
 import math
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+import tui
 from descent.common import numbers
 from descent.common.glyphs import LAB_STATES, STATES, ascii_cells, ascii_text, bars, level, progress_bar, sparkline
 
@@ -126,6 +129,29 @@ def test_nothing_but_ascii_where_the_terminal_has_no_more() -> None:
         assert all(len(cell) == 1 and cell.isascii() for cell in cells)
         assert len(set(cells)) == len(states)  # told apart without Unicode too
     assert len({ascii_cells(level(eighth / 6)) for eighth in range(7)}) == 7
+
+
+def test_each_sign_on_the_screen_has_one_of_ascii_in_as_many_cells() -> None:
+    """Columns would slip, or a terminal without Unicode would show rubbish; a "±" alone would look like a plus."""
+    assert ascii_cells("0.116 ± 0.025") == "0.116 +-0.025"
+    assert len(ascii_cells("│ ± 1 sd")) == len("│ ± 1 sd")
+    letters = {char for char in _strings_of(Path(tui.__file__).parent) if not char.isascii() and not char.isalpha()}
+    assert len(letters) > 60
+    left = {char for char in letters if not (ascii_cells(char).isascii() or char in "�")}
+    assert left == set()
+    assert all(len(ascii_cells(char)) == 1 for char in letters)
+
+
+def _strings_of(folder: Path) -> set[str]:
+    """Return the characters of all strings in the code, but for docstrings."""
+    found: set[str] = set()
+    for file in folder.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+                found |= set(node.value)
+    return found
 
 
 def test_a_curve_and_a_bar_of_signs_say_the_same_at_any_width() -> None:

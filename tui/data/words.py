@@ -161,7 +161,7 @@ def _state(event: Event, facts: Event) -> Said:
     reason = event.get("reason")
     match event.get("state"):
         case "finished":
-            return _("finished"), "good"
+            return _("finished"), "strong"  # how good it is, the results say
         case "stopped":
             return (_("stopped: {reason}", reason=reason) if reason else _("stopped")), "strong"
         case "failed":
@@ -214,7 +214,7 @@ def _end_of_epoch(event: Event, facts: Event) -> Said:
 
 
 def _checkpoint(event: Event, facts: Event) -> Said:
-    return (_("saved, best so far") if is_best(event) else _("saved")), "quiet"
+    return (_("saved as the best") if is_best(event) else _("saved")), "quiet"
 
 
 def _command(event: Event, facts: Event) -> Said:

@@ -93,7 +93,7 @@ class PictureCanvas(Canvas):
 
     def write(self, x: int, y: int, text: str, style: str = "", colour: RGB | None = None) -> int:
         """Write from column x on row y, as far as there is room; return the column after it. Backgrounds stay."""
-        said = clean(text)
+        said = clean(text) if self.palette.unicode else ascii_cells(clean(text))
         end = x + cell_len(said)
         if 0 <= y < self.height:
             while x < 0 and said:

@@ -59,6 +59,7 @@ def matrix_of(weights: Picture | None, layer: str) -> Picture | None:
 class LayerHistograms(Container):
     """Shows one layer of what was found."""
 
+    SCOPED_CSS = False  # its rules begin with classes of the app and the screen
     DEFAULT_CSS = """
     LayerHistograms { layout: grid; height: 1fr; grid-size: 4 1; }
     LayerHistograms FramedPicture { padding: 0 1; }

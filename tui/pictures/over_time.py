@@ -88,7 +88,7 @@ def matrix(canvas: PictureCanvas, picture: Picture) -> None:
         canvas.shade(0, 0, np.abs(_fitted(weights, height, canvas.width)))
     largest = numbers.number(float(picture.arrays["largest"]))
     size = _("{rows} outputs × {columns} inputs", rows=numbers.count(rows), columns=numbers.count(columns))
-    after = canvas.write(0, height, f"±{largest}" if canvas.palette.shades else largest, "quiet")
+    after = canvas.write(0, height, f"± {largest}" if canvas.palette.shades else largest, "quiet")
     if after + 2 + cell_len(size) > canvas.width:
         size = f"{numbers.count(rows)} × {numbers.count(columns)}"
     canvas.right(canvas.width, height, size, "quiet")

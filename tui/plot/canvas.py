@@ -155,11 +155,14 @@ def text_of(codes: Cells) -> str:
     return found
 
 
-def by_column(column: NDArray[np.int64], top: Floats, bottom: Floats, count: int) -> tuple[Floats, Floats]:
+def by_column(
+    column: NDArray[np.int64], top: Floats, bottom: Floats, count: int, *, area: bool = False
+) -> tuple[Floats, Floats]:
     """The first and the last row of dots in each of `count` columns of dots, (count,) each; NaN where there is none.
 
     column, top, bottom: (n,) of each point, columns ascending. Points of one column become their extremes; between
-    columns lie straight lines, but for where a NaN breaks them.
+    columns lie straight lines, but for where a NaN breaks them: one from middle to middle, or with `area` one from
+    top to top and one from bottom to bottom.
     """
     missing = np.isnan(top) | np.isnan(bottom)
     broken = np.cumsum(missing)[~missing]  # points with a gap between them differ here
@@ -176,7 +179,10 @@ def by_column(column: NDArray[np.int64], top: Floats, bottom: Floats, count: int
     right = np.searchsorted(column, places)
     at_point = (right < len(column)) & (column[np.minimum(right, len(column) - 1)] == places)
     between = ~at_point & (right > 0) & joined[right - 1]
-    middle = np.interp(places, column, (top + bottom) / 2)
     chosen = np.minimum(right, len(column) - 1)
-    nothing = np.where(between, middle, np.nan)
-    return np.where(at_point, top[chosen], nothing), np.where(at_point, bottom[chosen], nothing)
+    middle = (top + bottom) / 2
+    edges = []
+    for edge in (top, bottom):
+        joining = np.interp(places, column, edge if area else middle)
+        edges.append(np.where(at_point, edge[chosen], np.where(between, joining, np.nan)))
+    return edges[0], edges[1]

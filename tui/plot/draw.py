@@ -152,10 +152,11 @@ def dot_rows(values: NDArray[np.floating], axis: Axis, rows: int) -> Floats:
     return 2 + (1 - (scaled - low) / (high - low)) * span
 
 
-def sampled(line: Line, x_axis: Axis, y_axis: Axis, place: Frame) -> tuple[Floats, Floats]:
+def sampled(line: Line, x_axis: Axis, y_axis: Axis, place: Frame, *, area: bool = False) -> tuple[Floats, Floats]:
     """The line's first and last row of dots in each column of dots, (dots,) each; NaN where it has none.
 
-    Points that fall into the same column are drawn as their extremes; between columns lie straight lines.
+    Points that fall into the same column are drawn as their extremes; between columns lie straight lines. area: it
+    is what lies between its low and its high end.
     """
     count = place.dots
     top, bottom = dot_rows(line.high, y_axis, place.rows), dot_rows(line.low, y_axis, place.rows)
@@ -166,7 +167,7 @@ def sampled(line: Line, x_axis: Axis, y_axis: Axis, place: Frame) -> tuple[Float
         share = (np.asarray(line.xs, np.float64) - x_axis.low) / (x_axis.high - x_axis.low) * count
         column = np.floor(np.clip(share, -1e9, 1e9)).astype(np.int64)
         column[share == count] = count - 1  # the last step of all stands on the edge
-    return by_column(column, top, bottom, count)
+    return by_column(column, top, bottom, count, area=area)
 
 
 # --- parts ---
@@ -214,7 +215,7 @@ def _draw_lines(
     ordered = sorted(lines, key=lambda line: RANK[line.style])
     for line in ordered:
         if line.style in _TINTS and colour:
-            area = braille.spans(*sampled(line, x_axis, y_axis, place), place.rows * braille.DOWN)
+            area = braille.spans(*sampled(line, x_axis, y_axis, place, area=True), place.rows * braille.DOWN)
             _tint(canvas, place, area)
             continue
         if line.style == "spread":

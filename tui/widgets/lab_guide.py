@@ -41,6 +41,7 @@ _AT: dict[Next, str] = {
 class Guide(VerticalScroll, can_focus=True):
     """Scrolls by arrows, page keys and wheel."""
 
+    SCOPED_CSS = False  # its rules begin with classes of the app and the screen
     DEFAULT_CSS = """
     Guide { scrollbar-size-vertical: 1; padding: 0 1; }
     Guide Markdown { background: transparent; padding: 0; margin: 0; }

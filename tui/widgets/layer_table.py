@@ -105,6 +105,7 @@ class LayerTable(Lines, can_focus=True):
         self._candidates: tuple[Standing, ...] = ()  # of a sweep, shown instead of the layers
         self._every: int | None = None
         self._is_known = False  # whether there was a snapshot
+        self._is_over = False  # whether the run has ended
         self.order = ORDERS[0]
         self._cursor = 0
         self._first = 0  # row at the top
@@ -115,6 +116,7 @@ class LayerTable(Lines, can_focus=True):
     def show(self, snapshot: Snapshot) -> None:
         before = self._count
         self._rows, self._every, self._is_known = snapshot.layers, snapshot.statistics_every, True
+        self._is_over = not snapshot.is_alive
         self._candidates = snapshot.candidates if snapshot.member is None else ()
         if self._count != before:
             self.refresh(layout=True)  # its height may follow the number of rows
@@ -129,7 +131,12 @@ class LayerTable(Lines, can_focus=True):
         return len(self._candidates or self._rows)
 
     def _say_order(self) -> None:
-        subtitle = _("★ best so far · enter one member · n next member") if self._candidates else self._settings()
+        if not self._candidates:
+            subtitle = self._settings()
+        elif self._is_over:
+            subtitle = _("★ best · enter one member · n next member")
+        else:
+            subtitle = _("★ best so far · enter one member · n next member")
         if not getattr(getattr(self.app, "terminal", None), "unicode", True):
             subtitle = ascii_cells(subtitle)
         if self.border_subtitle != subtitle:

@@ -1,5 +1,6 @@
 """A widget of whole lines: given as styled pieces, drawn by render_line, and only those that changed."""
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -81,9 +82,12 @@ def cut(line: Sequence[Piece], width: int) -> Line:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` cells, broken between words where that can be; at least one line."""
+    """The text in lines of at most `width` cells, broken between words where that can be; at least one line.
+
+    A "±" stays with the number after it.
+    """
     found = [""]
-    for word in text.split():
+    for word in re.findall(r"(?:± )?\S+", text):
         longer = f"{found[-1]} {word}" if found[-1] else word
         if cell_len(longer) <= width:
             found[-1] = longer

@@ -173,6 +173,10 @@ def test_where_most_batches_lie_is_a_tint_and_never_dots() -> None:
     assert not plain.tinted.any()
     assert text(coloured) == text(plain)
     assert any(style.endswith(TINTED) for _, style in coloured.pieces(6))
+    few = Line("", x[::10], x[::10] * 0, x[::10] * 0 + 10, "spread")
+    wide = drawn(ChartData((few,), (), (0, 90)), 200, 12)
+    (row,) = wide.tinted[5:6]
+    assert row[np.flatnonzero(row)[0] : np.flatnonzero(row)[-1] + 1].all()  # no pillars where points are far apart
 
 
 def test_the_best_evaluation_has_a_star() -> None:

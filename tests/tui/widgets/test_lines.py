@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 
 from tui.base import ConsoleApp
-from tui.widgets.lines import Line, Lines, Piece
+from tui.widgets.lines import Line, Lines, Piece, wrapped
 
 
 class _Two(Lines):
@@ -18,6 +18,14 @@ class _App(ConsoleApp):
 
     def compose(self) -> ComposeResult:
         yield _Two()
+
+
+def test_a_number_is_not_parted_from_its_spread() -> None:
+    """The log of a sweep had "val 0.135 ±" on one line and a lone number below it."""
+    assert wrapped("epoch 8  best lr 0.1: val 0.135 ± 0.032  96.4%", 32) == [
+        "epoch 8 best lr 0.1: val 0.135",
+        "± 0.032 96.4%",
+    ]
 
 
 async def test_another_theme_is_seen_at_once() -> None:

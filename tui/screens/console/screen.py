@@ -133,7 +133,7 @@ class Console(SteeredScreen):
             (_("train"), _("mean of the last epoch; while it trains, of {steps} steps at most", steps=RECENT)),
             (_("shade"), _("where most batches lie: about the 5th to the 95th percentile")),
             ("★", _("the best evaluation, and its checkpoint")),
-            (_("best"), _("the checkpoint with the lowest validation loss so far")),
+            (_("best"), _("the checkpoint with the lowest validation loss")),
         ]
 
     # --- which keys work now ---

@@ -246,7 +246,7 @@ class SteeredScreen(Screen[None]):
             if what == "back":
                 self.commander.give(commander.back(step))
 
-        text = _("The best checkpoint so far: step {step}. Later steps stay on disk.", step=count(step))
+        text = _("The best checkpoint: step {step}. Later steps stay on disk.", step=count(step))
         choices = [("enter", _("rewind"), "back"), ("escape", _("cancel"), "")]
         self.app.push_screen(Ask(_("back to the best?"), text, choices), chosen)
 

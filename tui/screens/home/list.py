@@ -45,6 +45,7 @@ class Listing(ScrollView, can_focus=True):
         Binding("home,g", "end(-1)", N_("first"), show=False, id="list.first"),
         Binding("end,G", "end(1)", N_("last"), show=False, id="list.last"),
     ]
+    SCOPED_CSS = False  # its rules begin with classes of the app
     DEFAULT_CSS = """
     Listing { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
     .-ascii Listing { scrollbar-size-vertical: 0; }

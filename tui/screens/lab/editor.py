@@ -54,6 +54,7 @@ class Write(Screen[int]):
 
     app: ConsoleApp
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's own
+    SCOPED_CSS = False  # its rules begin with classes of the app and the screen
     CSS = """
     Write #write-title { height: 1; padding: 0 1; text-style: bold; }
     Write #write-body { height: 1fr; }
