@@ -120,14 +120,14 @@ def _predictions(standing: LabStatus) -> list[str]:
     return [f"## {heading}", *(f"- {one.text}{given.get(one.id, '')}" for one in questions)]
 
 
-def to_do(standing: LabStatus) -> list[str]:
+def to_do(standing: LabStatus, *, with_last: bool = True) -> list[str]:
     """The task to do now, the hints that were seen, and a line for each task that is done, as blocks of Markdown.
 
-    The task that was done last stands whole before the one to do now: what it asks may not be answered yet.
+    with_last: the task that was done last stands whole before the one to do now, as its question may still be open.
     """
     lab, record = standing.lab, standing.record
     tasks, present = lab.model.tasks, flow.present_tasks(lab, record)
-    whole = max(present.start - 1, 0) if record.passed is None else len(tasks)
+    whole = len(tasks) if record.passed is not None else max(present.start - with_last, 0)
     parts = [
         f"## {'' if at in present else '✓ '}{_('Task {at} of {of}', at=at + 1, of=len(tasks))}\n\n{tasks[at].text}"
         for at in range(whole, present.stop)

@@ -122,7 +122,7 @@ class Write(Screen[int]):
         yield KeyLine()
 
     def _tasks_text(self) -> str:
-        text = lines("\n\n".join(to_do(self._checker.status)))
+        text = lines("\n\n".join(to_do(self._checker.status, with_last=False)))
         return self.app.terminal.plain(text)
 
     def on_mount(self) -> None:

@@ -109,7 +109,7 @@ class LabPanel(Vertical):
         self._panes: Widget | None = None
         self._run: RunFolder | None = None  # on the screen
         self._knobs = KnobFile()
-        self._stamp = progress.stamp()
+        self._stamp: int | None = None  # of the progress that is shown
         self._offered = False  # the knobs had the focus once
         self._file: int | None = None  # the one that was edited last
         self._editor: Write | None = None  # while it is open
@@ -176,6 +176,8 @@ class LabPanel(Vertical):
 
     def _look_at_files(self) -> None:
         """Show what somebody has changed in the files by other means: a run that has ended, an editor, a shell."""
+        if self.app.screen is not self.screen:
+            return
         is_turned = self._knobs.has_changed(self.status, self._run)
         if is_turned:
             self.show_knobs()
@@ -235,7 +237,11 @@ class LabPanel(Vertical):
             changed = changed_since(self._run, self.status) if self._run is not None else []
             self._criteria.show(self.status, changed)
             self.query_one(NextCheck).show(self.status)
-            await self.query_one(Guide).show(self.status)
+            # Behind another screen Textual may not come to an end with a new text until a key is pressed.
+            if self.app.screen is self.screen:
+                await self.query_one(Guide).show(self.status)
+            else:
+                self._stamp = None
 
     async def look_again(self) -> None:
         """Read the learner's progress again, and show it."""

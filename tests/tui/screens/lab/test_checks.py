@@ -195,6 +195,24 @@ async def test_what_was_graded_and_not_changed_is_to_be_edited(here: Path) -> No
         await until(pilot, lambda: app.screen is lab and "enter k check" in shown(pilot), "what is next")
 
 
+async def test_a_text_that_changes_behind_the_editor_keeps_nothing_waiting(here: Path) -> None:
+    """A verdict would not be told in the editor until a key is pressed."""
+    async with lab_app().run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen), "the lab")
+        panel, guide = pilot.app.screen.query_one(LabPanel), pilot.app.screen.query_one(Guide)
+        await until(pilot, lambda: "Task" in guide._text, "the text")
+        await pilot.press("w")
+        await until(pilot, lambda: pilot.app.screen.query("#write-task"), "the editor")
+        text = guide._text
+        was_graded(here, ["second"])
+        flow.hint(find_lab(LAB))
+        await panel.look_again()
+        assert panel.status.record.count == 1
+        assert guide._text == text
+        await pilot.press("escape")
+        await until(pilot, lambda: guide._text != text, "the new text")
+
+
 async def test_why_it_could_not_be_graded_stays_on_the_screen(here: Path) -> None:
     """The reason would be gone with the next key, and the criteria look as if nothing had been graded."""
     was_graded(here, ["third"], problem="slow-line.toml: data.name: this lab leaves it at line", exit_code=2)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import stat
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -218,6 +219,28 @@ def test_what_was_typed_outlives_a_window_that_closes(here: Path, how: str) -> N
         terminal.close() if how == "closed" else terminal.process.kill()
         terminal.process.wait(DEADLINE)
         assert unsaved.kept(file) == file.read_text().replace("lr = 0.01", "lr = # mine")
+    finally:
+        terminal.end()
+
+
+def test_an_arrow_that_comes_in_two_pieces_is_an_arrow(here: Path) -> None:
+    """A slow line would close the editor at an arrow, and leave `[A` in the file."""
+    file = here / f"{LAB}.toml"
+    terminal = BareTerminal(["lab"], here, environment={"ESCDELAY": "60000"})  # however busy the machine is
+    try:
+        terminal.see(LAB)
+        terminal.type("w")
+        terminal.see("^k")
+        terminal.send(b"\x1b")
+        time.sleep(0.02)  # the line's delay: the first piece is read alone
+        terminal.send(b"[A")
+        terminal.type("# mine")
+        kept = wait_for(lambda: "# mine" in (unsaved.kept(file) or "") and unsaved.kept(file), "what is typed")
+        before, typed = (text.splitlines() for text in (file.read_text(), str(kept)))
+        at = before.index("lr = 0.01")
+        assert "# mine" in typed[at - 1]
+        assert typed[at:] == before[at:]
+        assert "[A" not in str(kept)
     finally:
         terminal.end()
 
