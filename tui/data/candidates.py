@@ -12,7 +12,7 @@ from descent.run.follower import Follower
 from descent.run.result_metrics import metric_of
 from descent.run.sweep import SweepPoint
 from tui.data.evaluations import digest_of
-from tui.data.recent import mean_now
+from tui.data.recent import mean_before, mean_now
 
 POINTS = 24  # of a curve of training losses
 COLOURS = 8  # that tell candidates apart
@@ -87,15 +87,19 @@ def ranked(follower: Follower) -> list[SweepPoint]:
     return sorted(follower.points, key=rank)
 
 
-def standings(follower: Follower) -> list[Standing]:
-    """Return how the candidates stand, the best first."""
-    digest, lost = digest_of(follower), follower.diverged
+def standings(follower: Follower, until: int | None = None) -> list[Standing]:
+    """Return how the candidates stand, the best first.
+
+    until: the step of which the numbers are; they stand in the order of now all the same.
+    """
+    digest = digest_of(follower)
+    lost = {member for member in follower.diverged if until is None or follower.ended[member].step <= until}
     numbers = {point.members: number for number, point in enumerate(follower.points, 1)}
     found = []
     for place, point in enumerate(ranked(follower)):
         alive = [member for member in point.members if member not in lost]
         latest = {
-            name: [digest.points("validation", name, member).latest for member in alive]
+            name: [digest.points("validation", name, member).until(until).latest for member in alive]
             for name in ("loss", "accuracy")
         }
         found.append(
@@ -104,30 +108,37 @@ def standings(follower: Follower) -> list[Standing]:
                 point,
                 is_best=place == 0 and bool(alive),
                 is_winner=point.members == digest.winner,
-                train_loss=train_loss(follower, point),
-                val_loss=digest.points("validation", "loss", point.members).latest if alive else None,
+                train_loss=train_loss(follower, point, until),
+                val_loss=_latest(follower, "loss", point, until) if alive else None,
                 val_loss_std=_std(latest["loss"]),
-                val_accuracy=digest.points("validation", "accuracy", point.members).latest if alive else None,
+                val_accuracy=_latest(follower, "accuracy", point, until) if alive else None,
                 val_accuracy_std=_std(latest["accuracy"]),
                 lost=len(point.members) - len(alive),
-                curve=_curve(follower, point),
+                curve=_curve(follower, point, until),
             )
         )
     return found
 
 
-def train_loss(follower: Follower, point: SweepPoint) -> float | None:
-    """Return the training loss of a candidate as every part of the screen has it."""
+def train_loss(follower: Follower, point: SweepPoint, until: int | None = None) -> float | None:
+    """Return the training loss of a candidate as every part of the screen has it, now or at an earlier step."""
+    if until is not None:
+        return mean_before(follower, "loss", point.members, until)
     return mean_now(follower, "loss", point.members)
 
 
-def _curve(follower: Follower, point: SweepPoint) -> tuple[float, ...]:
-    values = digest_of(follower).points("validation", "loss", point.members).values
+def _latest(follower: Follower, name: str, point: SweepPoint, until: int | None) -> float | None:
+    return digest_of(follower).points("validation", name, point.members).until(until).latest
+
+
+def _curve(follower: Follower, point: SweepPoint, until: int | None) -> tuple[float, ...]:
+    values = digest_of(follower).points("validation", "loss", point.members).until(until).values
     if len(values) < 2:
         series = follower.series("loss", point.members)
-        if len(series) < 2:
+        end = len(series) if until is None else min(until, len(series))
+        if end < 2:
             return ()
-        edges = np.unique(np.linspace(0, len(series), POINTS + 1).astype(np.int64))
+        edges = np.unique(np.linspace(0, end, POINTS + 1).astype(np.int64))
         values = np.asarray(series.envelope(edges)[1], np.float64)
     return tuple(values.tolist())
 

@@ -30,6 +30,13 @@ class Points(NamedTuple):
         value = float(self.values[-1]) if len(self.values) else math.nan
         return value if math.isfinite(value) else None
 
+    def until(self, step: int | None) -> "Points":
+        """Return those up to a step; all for None."""
+        if step is None:
+            return self
+        end = int(np.searchsorted(self.steps, step, side="right"))
+        return Points(self.steps[:end], self.values[:end])
+
 
 class Evaluations:
     """The evaluations of one split, at ascending steps. Arrays that were handed out change in their last value only.

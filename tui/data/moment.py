@@ -10,6 +10,7 @@ from descent.run.epochs import epochs_since
 from descent.run.follower import Follower, Member
 from descent.run.series import MinMaxPyramid
 from descent.run.verdict import SHORTEST, WINDOW
+from tui.data.candidates import standings
 from tui.data.evaluations import best_of, digest_of
 from tui.data.log import LogLine
 from tui.data.recent import mean_before
@@ -44,6 +45,7 @@ def moment(now: Snapshot, follower: Follower, who: Member, step: int) -> Snapsho
         log=_log(now.log, step),
         verdict=None,
         best=best_evaluation(follower, who, step),
+        candidates=tuple(standings(follower, step)) if now.candidates else (),
     )
 
 
@@ -83,8 +85,7 @@ def _epoch(follower: Follower, step: int) -> float | None:
 
 def _evaluated(follower: Follower, split: str, name: str, who: Member, step: int) -> tuple[float | None, float]:
     """The last value up to a step, and by which share of the one before it has changed."""
-    points = digest_of(follower).points(split, name, who)
-    last = points.values[: np.searchsorted(points.steps, step, side="right")][-2:].tolist()
+    last = digest_of(follower).points(split, name, who).until(step).values[-2:].tolist()
     value = last[-1] if last and math.isfinite(last[-1]) else None
     known = len(last) == 2 and all(map(math.isfinite, last)) and last[0]
     return value, last[1] / last[0] - 1 if known else 0.0

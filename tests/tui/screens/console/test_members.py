@@ -20,6 +20,7 @@ from tests.helpers.waiting import until
 from tui.app import DescentApp
 from tui.data.candidates import standings
 from tui.data.log import Log
+from tui.data.moment import moment
 from tui.data.reader import SnapshotBuilder
 from tui.data.runs import glances_of
 from tui.plot import curves
@@ -131,7 +132,8 @@ def test_a_candidate_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
     events = Events(folder.path)
     for step, losses in ((50, (0.3, 0.6, 0.2)), (100, (0.5, 0.4, 0.2))):
         _evaluate(events, "validation", step, losses, accuracy=0.9)
-    now = SnapshotBuilder(Follower(folder)).take()
+    follower = Follower(folder)
+    now = SnapshotBuilder(follower).take()
     best, other = now.candidates
     assert (best.point.name, best.val_loss, best.train_loss, best.is_best) == (
         "lr 0.2", pytest.approx(0.3), pytest.approx(2.5), True,
@@ -139,6 +141,12 @@ def test_a_candidate_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
     assert best.val_loss_std == pytest.approx(0.2 / math.sqrt(2))
     assert best.curve == pytest.approx((0.4, 0.3))
     assert (other.val_loss, other.val_loss_std) == (0.5, None)
+    # Whoever goes back in time sees the board as it was then, in the same order.
+    then = {
+        standing.point.name: standing for standing in moment(now, follower, follower.points[1].members, 70).candidates
+    }
+    assert list(then) == ["lr 0.2", "lr 0.1"]
+    assert (then["lr 0.2"].val_loss, then["lr 0.1"].val_loss) == (pytest.approx(0.4), 0.3)
     # The numbers of the console, of Home and of the shell are those of the best candidate.
     assert (now.loss, now.val_loss) == (pytest.approx(2.5), pytest.approx(0.3))
     status = glances_of([folder])[0]
