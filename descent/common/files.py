@@ -213,6 +213,7 @@ class AppendingWriter:
     def __init__(self, path: Path, *, new: bool = True) -> None:
         """new: raise FileExistsError if the file is there."""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_EXCL if new else 0), 0o600)
+        self._path = path
         self._is_synced = False
         self._error: OSError | None = None
 
@@ -226,6 +227,7 @@ class AppendingWriter:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError as error:
+            error.filename = str(self._path)  # which `os.write` does not know
             self._error = error
             raise
 

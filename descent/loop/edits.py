@@ -11,6 +11,7 @@ from descent.common import settings
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.text import did_you_mean
+from descent.loop.actions import error_of_script
 from descent.loop.hooks import Rates
 from descent.run.live_settings import LOOP_KEYS, latest
 
@@ -72,8 +73,10 @@ class LiveEdits:
         edits = {".".join(override.path): override.value for override in given}
         for key, value in edits.items():
             self._check(key, value)
+        self._set_declared({key: value for key, value in edits.items() if key in self._settings})
         for key, value in edits.items():
-            self._set(key, value)
+            if key not in self._settings:
+                self._set(key, value)
         self._taken = latest([*self._taken, *(f"{key}={_text(value)}" for key, value in edits.items())])
         return edits
 
@@ -124,11 +127,20 @@ class LiveEdits:
                 _("{key}: {optimizer} has no weight decay", key=key, optimizer=type(optimizer).__name__)
             )
 
+    def _set_declared(self, edits: Mapping[str, Any]) -> None:
+        """Change settings that the script has declared. Raises DescentError if it can't; all are then as before."""
+        done: list[tuple[Setting, Any]] = []
+        try:
+            for key, value in edits.items():
+                setting = self._settings[key]
+                done.append((setting, setting.get()))
+                setting.set(float(value) if setting.kind is float else value)
+        except Exception as error:
+            for setting, value in reversed(done[:-1]):
+                setting.set(value)
+            raise error_of_script(error) from None
+
     def _set(self, key: str, value: Any) -> None:
-        if key in self._settings:
-            setting = self._settings[key]
-            setting.set(float(value) if setting.kind is float else value)
-            return
         if key == "lr_scale":
             self._rates.scale = float(value)
             return

@@ -62,9 +62,12 @@ def init(
     script = name_of(Path(sys.argv[0])) or "loop"
     if job.rank() > 0:
         return _follow(name or script)
+    is_announced = CONTINUED in os.environ  # by the command that goes on with it
     folder = _folder(name or script, id, None if runs_dir is None else Path(runs_dir))
     run = begin(Claim(folder), name or script, keep=keep, statistics_every=statistics_every)
     run.configure(settings, best)
+    if not is_announced:
+        say(_("run {run}; in another terminal: descent attach {run}", run=folder.id))
     return run
 
 
@@ -113,6 +116,9 @@ def _end_with_process() -> None:
     before = sys.excepthook
 
     def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if hasattr(sys, "ps1"):  # at Python's prompt, where the process goes on, and so can the run
+            before(kind, error, trace)
+            return
         last_words = fail(error)
         before(kind, error, trace)
         say(last_words)
@@ -165,9 +171,10 @@ def fail(error: BaseException) -> str:
         return ""
     if isinstance(error, KeyboardInterrupt):
         return _current.interrupt()
+    last_words = _current.why_not_written(error)
     reason = shorten(clean(str(error)), _LONGEST_REASON)
     fail_for(reason if isinstance(error, DescentError) else f"{type(error).__name__}: {reason}".removesuffix(": "))
-    return ""
+    return last_words
 
 
 def say(text: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from descent.common.errors import DescentError
+from descent.common.files import DISK_FULL
 from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.loop import again
@@ -47,7 +48,11 @@ class SteppedLoop(SteeredLoop):
     def _drive(self, driver: str, total: int, reasons: Sequence[str] = ()) -> None:
         if self._driver.kind:
             raise DescentError(
-                _("run.{driver}(): a run has one loop that drives it; give run.batches all epochs", driver=driver)
+                _(
+                    "run.{driver}(): a run has one loop that drives it; give run.batches all epochs, or begin "
+                    "another run: descent.init",
+                    driver=driver,
+                )
             )
         if self._model is None:
             raise DescentError(_("run.{driver}(): call run.watch(model, optimizer) first", driver=driver))
@@ -301,8 +306,19 @@ class SteppedLoop(SteeredLoop):
         else:
             text = _("stopped at step {step:,}; saved: {file}", step=self._step, file=receipt)
         if (self.is_driven or self._asked) and not self._through:
-            text += "; " + _("continue with: {command}", command=f"descent resume {self.id}")
+            text += f"; {self._continue()}"
         return text
+
+    def why_not_written(self, error: BaseException) -> str:
+        """Return what to do about an error that has ended the run, if it is a full disk's and met our own files."""
+        file = error.filename if isinstance(error, OSError) and error.errno in DISK_FULL else None
+        if file is None or not Path(str(file)).absolute().is_relative_to(self.folder.path.absolute()):
+            return ""
+        text = _("{file} can't be written: the disk is full; free some space, then try again", file=file)
+        return f"{text}; {self._continue()}" if self.is_driven or self._asked else text
+
+    def _continue(self) -> str:
+        return _("continue with: {command}", command=f"descent resume {self.id}")
 
     def interrupt(self) -> str:
         """End the run because the script was interrupted, in code of its own. Returns what to say about it.

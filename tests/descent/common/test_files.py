@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from descent.common.files import JsonLines, create_text, read_json_lines, replacing, write_atomically, write_output
+from descent.common.files import (
+    AppendingWriter,
+    JsonLines,
+    create_text,
+    read_json_lines,
+    replacing,
+    write_atomically,
+    write_output,
+)
 from tests.helpers.full_disk import no_room
 
 
@@ -97,3 +105,11 @@ def test_a_new_file_that_the_disk_did_not_take_is_not_in_the_way(tmp_path: Path)
     with pytest.raises(FileExistsError):
         create_text(path, "other")
     assert path.read_text() == "whole"
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    """A training would end with "No space left on device", and nobody would know on which."""
+    writer = AppendingWriter(tmp_path / "rows")
+    with no_room(), pytest.raises(OSError, match="rows"):
+        writer.write(b"1234")
+    writer.close()

@@ -210,6 +210,38 @@ def test_ctrl_c_in_mid_epoch_ends_the_script_once_pressed_again(script: Made) ->
     assert driven.run.state() == "stopped"
 
 
+def test_an_error_at_pythons_prompt_ends_no_run(script: Made) -> None:
+    """A typing mistake after the training would have its run called failed."""
+    mistake = "if run.step == 3: sys.ps1 = '>>> '; sys.excepthook(NameError, NameError('mistake'), None)\n"
+    typed = script("typed").start(DRIVEN.replace("# MORE", mistake)).end()
+    assert "NameError: mistake" in typed.err
+    assert typed.run.state() == "finished"
+
+
+_FULL = """
+class Full:
+    def __getattr__(self, name):
+        return getattr(os, name)
+    def write(self, file, data):
+        if os.readlink(f"/proc/self/fd/{file}").endswith(".f32"):
+            raise OSError(28, "No space left on device")
+        return os.write(file, data)
+"""
+
+
+def test_a_full_disk_says_which_and_how_to_go_on(script: Made) -> None:
+    """The last line would speak of no file, and nobody would know that the training can go on."""
+    begun = f"\nimport descent\nfrom descent.common import files{_FULL}"
+    turn = "if run.step == 7:\n        files.os = Full()\n        run.save()"
+    full = script("full").start(DRIVEN.replace("\nimport descent\n", begun).replace("# MORE", turn)).end()
+    assert full.code == 1
+    assert "No space left on device: " in full.err
+    last = full.err.splitlines()[-1]
+    assert ".f32 can't be written: the disk is full; free some space, then try again; continue with" in last
+    assert last.endswith("descent resume driven")
+    assert full.run.state() == "failed"
+
+
 def test_a_script_that_is_called_main_is_listed_by_its_folder(tmp_path: Path) -> None:
     """Every project has a main.py; a list of runs would not tell them apart."""
     assert name_of(tmp_path / "vae" / "main.py") == "vae"
@@ -300,7 +332,7 @@ def test_a_signal_saves_and_ends_the_loop(script: Made) -> None:
     os.kill(run.pid, signal.SIGTERM)
     assert run.end().code == 128 + signal.SIGTERM
     assert run.run.checkpoints()[-1] == 5
-    assert run.err.endswith("/checkpoints/step-5.pt\n")
+    assert run.err.endswith("/checkpoints/step-5.pt; continue with: descent resume driven\n")
     assert "descent: stopped at step 5; saved: " in run.err
     assert run.run.state() == "stopped"
     plain = script("plain").start(PLAIN).end().result()
