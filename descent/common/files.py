@@ -18,10 +18,14 @@ _clocks: dict[int, tuple[float, float]] = {}  # by file system: its time less ti
 
 
 class NotRegularError(OSError):
-    """A pipe, a device or a forbidden link is in a file's place."""
+    """A pipe or a device is in a file's place."""
 
     def __init__(self) -> None:
         super().__init__(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+class LinkError(NotRegularError):
+    """A link is in a file's place, where none is followed."""
 
 
 def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes:
@@ -40,7 +44,7 @@ def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes:
 def open_regular(path: Path, *, follow: bool = True) -> IO[bytes]:
     """Open a regular file for reading. Raises OSError for a folder, a pipe, a device or a loop of links."""
     if not follow and path.is_symlink():
-        raise NotRegularError
+        raise LinkError
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from descent.common.errors import CannotGoOnError, DescentError
-from descent.common.files import DISK_FULL, NotRegularError
+from descent.common.files import DISK_FULL, LinkError, NotRegularError
 from descent.common.i18n import _
 
 LONGEST_VALUE = 60
@@ -99,6 +99,8 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 
 def why_unreadable(error: Exception) -> str:
     """Return why a file can't be read: the system's words, where it has some that fit."""
+    if isinstance(error, LinkError):
+        return _("it is a link, and what it leads to is not read")
     if isinstance(error, NotRegularError):
         return _("it is a pipe or a device, not a file: save what it gives as a file, and name that")
     return (isinstance(error, OSError) and error.strerror) or str(error)

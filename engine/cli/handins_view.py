@@ -49,14 +49,11 @@ def verify(
         tables.print_json({"handins": [asdict(row) for row in rows], "protection": kept})
     else:
         _print(rows)
-    written = []
     if table is not None:
         gradebook.write_verified(table, rows)
-    for system, file in ((gradebook.write_moodle, moodle), (gradebook.write_canvas, canvas)):
+    for system, file in (("moodle", moodle), ("canvas", canvas)):
         if file is not None:
-            written += system(file, rows)
-            if not written:
-                stdio.complain(_("{file}: not written: no hand-in is of such a download", file=clean(str(file))))
+            _write_grades(system, file, rows)
     if interrupted:
         stdio.complain(
             _(
@@ -67,6 +64,21 @@ def verify(
         )
         return ExitCode.INTERRUPTED
     return ExitCode.DONE if all(row.outcome == "agrees" for row in rows) else ExitCode.CHECK_FAILED
+
+
+def _write_grades(system: str, file: Path, rows: Sequence[Row]) -> None:
+    """Write the gradebook of a learning management system. What was not downloaded from there is not in it."""
+    written = {"moodle": gradebook.write_moodle, "canvas": gradebook.write_canvas}[system](file, rows)
+    shown = clean(str(file))
+    if not written:
+        stdio.complain(_("{file}: not written: no hand-in is of such a download", file=shown))
+        return
+    others = [row.name for row in rows if row.uploaded is None or row.uploaded["system"] != system]
+    if others:
+        names = clean(", ".join(others[:5]) + (", …" if others[5:] else ""))
+        stdio.complain(
+            _("{file}: left out, being broken or not of such a download: {names}", file=shown, names=names)
+        )
 
 
 def _tell(done: int, of: int, row: Row) -> None:

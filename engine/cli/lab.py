@@ -56,6 +56,14 @@ lab_app = typer.Typer(
 class_app = typer.Typer()
 
 Id = Annotated[str, typer.Argument(metavar="ID", help=_("A lab's id, as in `descent lab list`."))]
+Instructor = Annotated[
+    Path | None,
+    typer.Option(
+        "--instructor",
+        metavar="DIR",
+        help=_("The folder of ID/hidden.toml, with hidden seeds and criteria. [default: $DESCENT_INSTRUCTOR]"),
+    ),
+]
 
 
 @lab_app.callback(invoke_without_command=True)
@@ -208,12 +216,14 @@ def lab_try(
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", min=1, help=_("Gradings of each, with other seeds."))
     ] = 3,
+    instructor: Instructor = None,
     lang: Lang = None,
     as_json: Json = False,
 ) -> int:
     from engine.cli import try_view
+    from engine.labs import library
 
-    return try_view.try_lab(_find(lab_id), seeds, as_json)
+    return try_view.try_lab(_find(lab_id), seeds, instructor or library.instructor_folder(), as_json)
 
 
 @lab_app.command(
@@ -281,14 +291,7 @@ def lab_verify(
     canvas: Annotated[
         Path | None, typer.Option("--canvas", metavar="FILE", help=_("Also write Canvas's gradebook."))
     ] = None,
-    instructor: Annotated[
-        Path | None,
-        typer.Option(
-            "--instructor",
-            metavar="DIR",
-            help=_("The folder of ID/hidden.toml, with hidden seeds and criteria. [default: $DESCENT_INSTRUCTOR]"),
-        ),
-    ] = None,
+    instructor: Instructor = None,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", metavar="N", min=1, help=_("Gradings at once. [default: half the cores]")),

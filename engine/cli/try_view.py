@@ -1,6 +1,7 @@
 """Output of `descent lab try`: what a lab's start and solution reach."""
 
 import sys
+from pathlib import Path
 
 from descent.common import stdio
 from descent.common.errors import ExitCode
@@ -8,15 +9,20 @@ from descent.common.i18n import _
 from descent.common.numbers import NONE, trimmed
 from engine.cli import tables
 from engine.labs import tryout
+from engine.labs.hidden import hidden_of
 from engine.labs.library import Lab
 from engine.labs.tryout import Criterion, Tried, Which
 from engine.labs.verdict import Verdict, formed
 
 
-def try_lab(lab: Lab, seeds: int, as_json: bool) -> int:
-    """Grade a lab's start and solution and print a table. Return 0 if the solution always passes, the start never."""
+def try_lab(lab: Lab, seeds: int, instructor: Path | None, as_json: bool) -> int:
+    """Grade a lab's start and solution and print a table. Return 0 if the solution always passes, the start never.
+
+    instructor: the folder of what is hidden; see engine.labs.hidden.
+    """
+    hidden = hidden_of(lab, instructor)
     order: tuple[Which, ...] = ("start", "solution")
-    tried = {which: tryout.graded(lab, which, seeds, _tell) for which in order}
+    tried = {which: tryout.graded(lab, which, seeds, _tell, hidden) for which in order}
     start, solution = tried["start"], tried["solution"]
     wrong = _complaints(start, solution)
     if as_json:

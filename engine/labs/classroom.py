@@ -16,7 +16,7 @@ from descent.common.files import read_regular
 from descent.common.i18n import _
 from descent.common.text import clean, shorten, show, why_unreadable
 from engine.labs.handed_in import LARGEST
-from engine.labs.library import Lab
+from engine.labs.library import Lab, find_lab
 from engine.labs.progress import KEPT_ATTEMPTS, Attempt
 from engine.labs.regrade import Opened
 from engine.labs.verify import Row
@@ -102,9 +102,7 @@ def read_roster(path: Path) -> list[Student]:
         if not number:
             continue
         if number.casefold() in found:
-            raise DescentError(
-                _("{file}, line {line}: {id} is listed twice", file=clean(str(path)), line=line, id=show(number))
-            )
+            raise _twice(path, line, number)
         found[number.casefold()] = Student(number, _value(row, _NAMES))
     return list(found.values())
 
@@ -114,7 +112,25 @@ def read_due(path: Path) -> dict[str, datetime]:
 
     due: 2026-03-15, the end of that day, or 2026-03-15 18:00; in this machine's time zone, or with an offset, +09:00.
     """
-    return {_value(row, _LABS): _date(_value(row, _DATES), path, line) for line, row in _rows(path, _LABS, _DATES)}
+    found: dict[str, datetime] = {}
+    for line, row in _rows(path, _LABS, _DATES):
+        lab = _value(row, _LABS)
+        try:
+            find_lab(lab)
+        except DescentError as error:  # with a wrong name, nothing would ever be late
+            raise DescentError(
+                _("{file}, line {line}: {error}", file=clean(str(path)), line=line, error=error)
+            ) from None
+        if lab in found:
+            raise _twice(path, line, lab)
+        found[lab] = _date(_value(row, _DATES), path, line)
+    return found
+
+
+def _twice(path: Path, line: int, given: str) -> DescentError:
+    return DescentError(
+        _("{file}, line {line}: {id} is listed twice", file=clean(str(path)), line=line, id=show(given))
+    )
 
 
 def _date(text: str, path: Path, line: int) -> datetime:
@@ -139,7 +155,8 @@ def _rows(path: Path, *needed: Sequence[str]) -> list[tuple[int, dict[str, str]]
     try:
         text = read_regular(path, LARGEST).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = why_unreadable(error)
+        is_text = isinstance(error, UnicodeDecodeError)
+        reason = _("it is not UTF-8; save it as CSV UTF-8") if is_text else why_unreadable(error)
         raise DescentError(_("{file}: can't be read: {reason}", file=clean(str(path)), reason=reason)) from None
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))

@@ -203,7 +203,11 @@ def _opened(one: HandedIn, settings: Settings, hashes: dict[str, str]) -> Opened
     if lab.id not in hashes:
         hashes[lab.id] = _hash_of(lab, settings)
     key = hashlib.sha256(f"{sha256} {hashes[lab.id]}".encode()).hexdigest()
-    work = Work(said.student or said.name, lab.id, code if start is not None else None, start, runs)
+    # A hand-in names its student itself, so somebody else may have uploaded a copy of it.
+    named, account = said.student or said.name, ""
+    if one.uploaded is not None:
+        named, account = one.uploaded.name, f"{one.uploaded.system} {one.uploaded.id}"
+    work = Work(named, lab.id, code if start is not None else None, start, runs, account)
     return Opened(_kept(key, said, settings.least if start is not None else None), lab, key, work, about, verdict)
 
 

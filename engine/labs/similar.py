@@ -20,13 +20,21 @@ Shingles = frozenset[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Work:
-    """What a student has handed in. code: None for a lab without. runs: ids of their runs, which nobody else has."""
+    """What a student has handed in. code: None for a lab without. runs: ids of their runs, which nobody else has.
+
+    account: of whoever uploaded it. Without one, two works of the same name are of one student.
+    """
 
     student: str
     lab: str
     code: str | None
     start: str | None
     runs: frozenset[str] = frozenset()
+    account: str = ""
+
+    @property
+    def who(self) -> str:
+        return self.account or self.student
 
 
 def similar(works: Mapping[str, Work]) -> dict[str, str]:
@@ -36,7 +44,7 @@ def similar(works: Mapping[str, Work]) -> dict[str, str]:
     exact = {key: own_shingles(work.code, work.start, named=True) for key, work in works.items()}
     for one, other in combinations(works, 2):
         first, second = works[one], works[other]
-        if first.lab != second.lab or first.student == second.student:
+        if first.lab != second.lab or first.who == second.who:
             continue
         share = 0.0
         if min(len(own[one]), len(own[other])) >= LEAST:

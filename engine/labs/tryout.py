@@ -13,6 +13,7 @@ from typing import Any, Literal
 from engine.labs import flow
 from engine.labs.format import Prediction
 from engine.labs.grading import grade
+from engine.labs.hidden import Hidden, with_hidden
 from engine.labs.library import Lab
 from engine.labs.submission import Submission
 from engine.labs.verdict import Result, Verdict
@@ -139,17 +140,27 @@ class Criterion:
 
 
 def graded(
-    lab: Lab, which: Which, seeds: int, tell: Callable[[Which, int, Verdict], None] = lambda which, turn, one: None
+    lab: Lab,
+    which: Which,
+    seeds: int,
+    tell: Callable[[Which, int, Verdict], None] = lambda which, turn, one: None,
+    hidden: Hidden | None = None,
 ) -> Tried:
-    """Grade the start or the solution so many times, each with other seeds. tell: called after each."""
+    """Grade the start or the solution so many times, each with other seeds, and once more with the hidden ones.
+
+    hidden: its criteria count in each grading. tell: called after each.
+    """
+    lab = lab if hidden is None else with_hidden(lab, hidden)
     found = Tried(which)
     with tempfile.TemporaryDirectory(prefix="descent-try-") as folder:
         work = (started if which == "start" else solved)(lab, Path(folder) / "work")
         own = work.graded(None, work.preset(None), (), None).train.seed
-        for turn in range(seeds):
+        further = [[f"train.seed={own + APART * turn}"] if turn else [] for turn in range(seeds)]
+        further += [list(hidden.set)] if hidden is not None and hidden.set else []
+        for turn, overrides in enumerate(further):
             place = Path(folder) / f"graded-{turn}"
             place.mkdir()
-            found.verdicts.append(grade(work, place, further=[f"train.seed={own + APART * turn}"] if turn else []))
+            found.verdicts.append(grade(work, place, further=overrides))
             tell(which, turn + 1, found.verdicts[-1])
             if found.verdicts[-1].problem is not None:
                 break

@@ -39,7 +39,7 @@ WORDS: dict[Level, str] = {
 }
 TODO: dict[Level, str] = {
     "namespaces": "",
-    "landlock": N_("for a file system of its own: apt install bubblewrap"),
+    "landlock": N_("for a file system of its own: apt install bubblewrap; a container must allow namespaces"),
     "limits": N_(
         "apt install bubblewrap libseccomp2, on Linux 5.13 or newer; a container must allow namespaces or Landlock"
     ),

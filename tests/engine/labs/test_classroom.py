@@ -89,23 +89,29 @@ def test_what_anybody_may_have_written(a_class: Path, descent: Callable[..., Chi
         ("who,mail\nx,y\n", "line 1: needs a column id"),
         ("id,name\n1,a\n2,b\n1,c\n", 'line 4: "1" is listed twice'),
         ("", "line 1: needs a column id"),
+        ("id,name\n1,이준\n".encode("cp949"), "it is not UTF-8; save it as CSV UTF-8"),
     ],
 )
-def test_a_wrong_roster_is_named_by_its_line(tmp_path: Path, content: str, why: str) -> None:
+def test_a_wrong_roster_is_named_by_its_line(tmp_path: Path, content: str | bytes, why: str) -> None:
     """A class would lack students, and nobody knew why."""
-    (tmp_path / "roster.csv").write_text(content)
+    (tmp_path / "roster.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DescentError, match=why):
         read_roster(tmp_path / "roster.csv")
 
 
 def test_dates(tmp_path: Path) -> None:
     """Who hands in on the evening of the day would be late."""
-    (tmp_path / "due.csv").write_text("lab,due\na,2026-03-15\nb,2026-03-15 18:00+09:00\n")
+    (tmp_path / "due.csv").write_text("lab,due\ngd-line,2026-03-15\nxor,2026-03-15 18:00+09:00\n")
     due = read_due(tmp_path / "due.csv")
-    assert due["a"] == datetime(2026, 3, 16).astimezone(UTC)
-    assert due["b"] == datetime(2026, 3, 15, 9, tzinfo=UTC)
-    (tmp_path / "due.csv").write_text("lab,due\na,next week\n")
-    with pytest.raises(DescentError, match=r'line 2: "next week": must be a date'):
-        read_due(tmp_path / "due.csv")
+    assert due["gd-line"] == datetime(2026, 3, 16).astimezone(UTC)
+    assert due["xor"] == datetime(2026, 3, 15, 9, tzinfo=UTC)
+    for content, why in (
+        ("gd-line,next week", 'line 2: "next week": must be a date'),
+        ("gd-lien,2026-03-15", "line 2: .*gd-lien"),
+        ("gd-line,2026-03-15\ngd-line,2026-03-16", 'line 3: "gd-line" is listed twice'),
+    ):
+        (tmp_path / "due.csv").write_text(f"lab,due\n{content}\n")
+        with pytest.raises(DescentError, match=why):
+            read_due(tmp_path / "due.csv")
     lates = [timedelta(seconds=1), timedelta(minutes=61), timedelta(hours=49)]
     assert [late_in_words(late) for late in lates] == ["1 min", "2 h", "3 d"]

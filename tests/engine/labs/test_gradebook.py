@@ -4,6 +4,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from engine.cli import handins_view
 from engine.labs.gradebook import write_canvas, write_moodle, write_verified
 from engine.labs.verify import Row
 
@@ -60,3 +63,15 @@ def test_moodle_and_canvas_know_the_columns(tmp_path: Path) -> None:
     assert list(sora)[:5] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
     two = [row("mina", number="12"), row("mina", number="12", lab="xor")]
     assert [file.name for file in write_moodle(tmp_path / "m.csv", two)] == ["m-slow.csv", "m-xor.csv"]
+
+
+def test_hand_ins_that_no_gradebook_has_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A student would have no grade, and nobody noticed among thirty."""
+    rows = [row("sora", "canvas", "77"), row("mina"), row("anonymous").but(uploaded=None)]
+    handins_view._write_grades("canvas", tmp_path / "c.csv", rows)
+    assert (
+        "c.csv: left out, being broken or not of such a download: slow-mina, slow-anonymous"
+        in capsys.readouterr().err
+    )
+    handins_view._write_grades("canvas", tmp_path / "none.csv", rows[1:])
+    assert "none.csv: not written" in capsys.readouterr().err

@@ -60,3 +60,14 @@ def test_a_copied_hand_in_has_the_same_runs() -> None:
     works = {name: Work(name, "slow", None, None, runs) for name in ("mina", "jun")}
     works["sora"] = Work("sora", "slow", None, None, frozenset({"slow-260302-091500-wxyz"}))
     assert similar(works) == {"mina": "the same runs: jun", "jun": "the same runs: mina", "sora": ""}
+
+
+def test_one_hand_in_that_two_have_uploaded_is_pointed_out() -> None:
+    """Whoever uploads a friend's zip as it is would pass: the name in it is the friend's."""
+    works = {
+        number: Work(name, "gd-line", MINA, START, account=f"moodle {number}")
+        for number, name in {"12": "mina", "13": "jun"}.items()
+    }
+    assert similar(works) == {"12": "equal code: jun", "13": "equal code: mina"}
+    again = {number: Work("mina", "gd-line", MINA, START, account="moodle 12") for number in "12"}
+    assert similar(again) == {"1": "", "2": ""}

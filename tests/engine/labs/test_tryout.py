@@ -11,6 +11,15 @@ from engine.labs.tryout import Criterion
 from engine.labs.verdict import Result
 from tests.helpers.processes import Child
 
+HIDDEN = """
+[lab.hidden]
+set = ["train.seed=900"]
+[[lab.hidden.checks]]
+id = "wrong"
+text = { en = "Not what the solution does", ko = "풀이와 다릅니다" }
+value = "1 > 2"
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("warm")
@@ -31,6 +40,12 @@ def test_a_new_lab_with_code_holds_what_it_promises(
     checks = {one["id"]: one for one in done.json["solution"]["checks"]}
     assert (checks["gradient"]["met"], checks["test-loss"]["met"], done.json["start"]["passed"]) == (2, 2, 0)
     assert checks["test-loss"]["sd"] > 0
+    (tmp_path / "ours" / "mine").mkdir(parents=True)
+    (tmp_path / "ours" / "mine" / "hidden.toml").write_text(HIDDEN)
+    done = descent("lab", "try", "mine", "--seeds", "1", "--instructor", "ours", "--json").end()
+    assert done.code == 1, done
+    assert done.json["solution"]["of"] == 2  # the lab's seeds, and the hidden ones
+    assert done.json["problems"] == ["wrong: the solution meets it in 0 of 2 gradings"]
     lab = tmp_path / "mine" / "lab.toml"
     lab.write_text(lab.read_text().replace('"apart(', '"[').replace("value = 'apart(learner", "value = '(learner"))
     lab.write_text(lab.read_text().replace('), differences("loss", [0.5, 1.5]))\'', "))'"))
