@@ -458,6 +458,8 @@ class Console(SteeredScreen):
         )  # fmt: skip
         if changed:
             self.refresh_bindings()
+            if self.panel is not None and now.layers and self.query_one(LayerTable).size.height:
+                self.panel.opened("layers")  # it is on the board of this lab
             self.notice_anomaly()
 
     def on_console_unreadable(self, message: Unreadable) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from descent.run.state import ALIVE
-from engine.labs import flow
+from engine.labs import flow, progress
 from engine.labs.library import find_lab
 from engine.pictures import kept
 from tests.helpers.live_console import shown
@@ -87,3 +87,15 @@ async def test_the_run_before_is_a_ghost_in_chart_and_picture(here: Path) -> Non
         await pilot.press("p")
         await until(pilot, lambda: view.picture is not None and view.picture.kind == "fit", "the other picture")
         assert after.query_one(LabPictures).shown == ["fit"]
+
+
+async def test_layers_on_the_board_of_a_lab_count_as_looked_at(here: Path) -> None:
+    """The task to look at the table would stay undone while it stands before the learner."""
+    file = here / "labs" / LAB / "lab.toml"
+    file.write_text(file.read_text().replace('"surface", "fit"', '"layers"'))
+    app = console(lab=LAB)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.screen.query("LabPanel"), "the lab")
+        await pilot.press("g")
+        await trained(pilot, app)
+        await until(pilot, lambda: "opened layers" in progress.load().of(LAB).deeds, "the deed")
