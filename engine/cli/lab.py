@@ -223,7 +223,7 @@ def lab_try(
     from engine.cli import try_view
     from engine.labs import library
 
-    return try_view.try_lab(_find(lab_id), seeds, instructor or library.instructor_folder(), as_json)
+    return try_view.try_lab(_find(lab_id), seeds, library.instructor_of(instructor), as_json)
 
 
 @lab_app.command(
@@ -324,7 +324,7 @@ def lab_verify(
     settings = regrade.Settings(
         allow_code=allow_code,
         least=LEVELS[0] if unprotected else ENOUGH,
-        instructor=instructor or library.instructor_folder(),
+        instructor=library.instructor_of(instructor),
         at_once=jobs or regrade.half_the_cores(),
         again=again,
     )
@@ -367,7 +367,7 @@ def class_table(
         folder,
         roster=roster,
         due=due,
-        instructor=instructor or library.instructor_folder(),
+        instructor=library.instructor_of(instructor),
         table=csv,
         pages=pages,
         as_json=as_json,

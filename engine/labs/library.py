@@ -10,6 +10,7 @@ from typing import Any
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _, language
+from descent.common.text import clean
 from engine.labs.checks import catalogue, evaluator
 from engine.labs.format import LabModel, Part, Solution
 from engine.labs.messages import no_lab
@@ -89,6 +90,24 @@ def instructor_folder() -> Path | None:
     """Return the folder of what only the instructor has, ID/hidden.toml and solutions, or None."""
     named = os.environ.get(INSTRUCTOR, "").strip()
     return Path(named).expanduser().absolute() if named else None
+
+
+def instructor_of(given: Path | None) -> Path | None:
+    """Return the instructor's folder: the given one, else that of the variable.
+
+    Raises DescentError if it is not there: a class would be graded without what is hidden, and nobody told.
+    """
+    folder = given or instructor_folder()
+    if folder is not None and not folder.is_dir():
+        raise DescentError(
+            _(
+                "{folder}: no such folder; {option} or ${variable} names that of ID/hidden.toml",
+                folder=clean(str(folder)),
+                option="--instructor",
+                variable=INSTRUCTOR,
+            )
+        )
+    return folder
 
 
 def labs() -> list[Lab]:

@@ -117,6 +117,9 @@ def test_what_is_graded_stays_and_hidden_criteria_count(
     cheat = Path(shutil.copytree(hand_in, tmp_path / "cheat"))
     rewrite(cheat, "slow.py", SOLVED.replace("return 2 * x", "return 2 * x if x < 50 else 0").encode())
     words = ["lab", "verify", str(hand_in), str(cheat), "--json", "--allow-code", "--unprotected"]
+    wrong = descent(*words, "--instructor", "our").end()
+    assert wrong.code == ExitCode.WRONG_USE
+    assert "our: no such folder; --instructor or $DESCENT_INSTRUCTOR names" in wrong.err + wrong.json["error"]
     words += ["--instructor", "ours"]
     done = descent(*words).end()
     row, honest = done.json["handins"]
