@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from descent.common.files import write_output
-from descent.common.i18n import N_, _
+from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import percent
 from descent.common.text import unwritable
 from engine.labs import page
@@ -75,7 +75,13 @@ def _statistics_row(found: Class, one: LabStatistics) -> list[str]:
     failed = "; ".join(f"{text_of(lab, check)} ({count})" for check, count in one.failed.most_common(3))
     first = "; ".join(f"{text_of(lab, check)} ({count})" for check, count in one.at_first.most_common(3))
     seen = "; ".join(
-        _("{check}: level {level}, {count} students", check=text_of(lab, check), level=max(levels), count=len(levels))
+        ngettext(
+            "{check}: level {level}, {count} student",
+            "{check}: level {level}, {count} students",
+            len(levels),
+            check=text_of(lab, check),
+            level=max(levels),
+        )
         for check, levels in sorted(one.hinted.items(), key=lambda pair: -len(pair[1]))[:3]
     )
     attempts = f"{sum(one.attempts) / len(one.attempts):.1f}" if one.attempts else "–"

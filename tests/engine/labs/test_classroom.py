@@ -54,6 +54,9 @@ def test_students_and_labs(a_class: Path, descent: Callable[..., Child], tmp_pat
     assert lines[3] == ["sora", "0/1", "?", "late:", "27", "h"]
     assert "1/2 (50%)" in done.out
     assert "level 2, 2 students" in done.out
+    (a_class / "slow-line-sora.zip").rename(tmp_path / "sora.zip")
+    assert "level 2, 1 student\n" in descent("class", str(a_class), "--lang", "en").end().out + "\n"
+    (tmp_path / "sora.zip").rename(a_class / "slow-line-sora.zip")
     assert "2 hand-ins are not verified yet" in done.err
     with (tmp_path / "class.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
