@@ -172,7 +172,7 @@ class StepRows:
 
         Returns whether it was chosen only now.
         """
-        now, before = time.perf_counter(), self._ended_at
+        now, before = self.row.seconds, self._ended_at  # of training: a pause is no part of a step
         self._ended_at = now
         if self.every is not None or before is None:
             return False
@@ -274,6 +274,7 @@ class StepRows:
         self.close()
         self._recorder = self._writer = self._histograms = None
         self.row, self._told_nonfinite = Row(), False
+        self._ended_at = None
 
     def close(self) -> None:
         self._watching.close()
