@@ -40,6 +40,7 @@ PLAN_POINTS = 200
 # at least, so that their rounding is 2% of it at most.
 STAMPS = 64
 RATE_BINS = 120  # of the throughput: shorter ones show the machine's noise
+_CLOSE = 4096  # steps within which a value that is seldom measured is looked for
 EACH = 12  # members drawn each; of more than that the band says enough
 SIGNED = 3  # times that a candidate's sign stands on its curve
 
@@ -88,7 +89,7 @@ def column_curve(
         return NOTHING
     series = follower.series(column, member if member is not None else _members(follower))
     lines = series_lines(series, view, smoothing, name=column.rsplit(".", maxsplit=1)[-1], sparse=True, log=log)
-    return _data(follower, view, lines, series={lines[-1].name: series} if lines else {})
+    return _data(follower, view, lines, series={lines[-1].name: series} if lines else {}, sparse=True)
 
 
 def scalar_curve(
@@ -246,7 +247,7 @@ def _measured(
         best = _best(follower, shown, points, view, factor)
     return _data(
         follower, view, lines, goal=goal, factor=factor, series=exact, points=points, note=_together(follower),
-        best=best,
+        best=best, sparse=sparse,
         gaps=series.breaks if column == "loss" else [],
         fits_log=column != "loss" or is_nowhere_negative(least, points),
         most=factor if column == "accuracy" else math.inf,
@@ -310,7 +311,7 @@ def _of_candidates(
         below = not is_nowhere_negative(follower.series(column, "low"), shown)
     note = _("validation, each candidate") if by_evaluations else _("training, each candidate")
     return _data(
-        follower, view, lines, goal=goal, factor=factor, series=exact, points=shown, said=said,
+        follower, view, lines, goal=goal, factor=factor, series=exact, points=shown, said=said, sparse=sparse,
         note=note if not sparse else _("each candidate"),
         fits_log=not below,
         most=factor if column == "accuracy" else math.inf,
@@ -387,6 +388,7 @@ def _data(
     *, goal: float | None = None, factor: float = 1.0, series: dict[str, MinMaxPyramid] | None = None,
     points: Points | None = None, gaps: list[int] | None = None, marked: bool = True, note: str = "",
     fits_log: bool = True, most: float = math.inf, said: dict[str, Points] | None = None, best: Best | None = None,
+    sparse: bool = False,
 ) -> ChartData:  # fmt: skip
     return ChartData(
         tuple(lines),
@@ -399,7 +401,9 @@ def _data(
         fits_log,
         most,
         float(view.scale.at(np.array([max(0, follower.step - 1)]))[0]),
-        exact=_exact(follower, view, lines, series or {}, {"val": points or Points(), **(said or {})}, factor),
+        exact=_exact(
+            follower, view, lines, series or {}, {"val": points or Points(), **(said or {})}, factor, sparse
+        ),
         best=best,
     )
 
@@ -411,11 +415,12 @@ def _exact(
     series: dict[str, MinMaxPyramid],
     points: dict[str, Points],
     factor: float,
+    sparse: bool,
 ) -> Callable[[float], tuple[float, dict[str, float]]]:
     """Looks up the values of the step at an x: those of rows and evaluations as they were measured, else as drawn.
 
     It is asked while the follower may be at work: what it looks into stays as it is, or may grow shorter. points: the
-    evaluations, by the name of their line.
+    evaluations, by the name of their line. sparse: NaN in the series means that nothing was measured at a step.
     """
 
     def look_up(x: float) -> tuple[float, dict[str, float]]:
@@ -425,8 +430,10 @@ def _exact(
             step = max(0, step)
             at = float(view.scale.at(np.array([step]))[0])
             for name, measured in series.items():
-                value = measured.values(step, step + 1)
-                # None is there where a rewind has just taken the step away, and NaN where little is measured.
+                value = measured.values(max(0, step + 1 - _CLOSE) if sparse else step, step + 1)
+                if sparse:  # the last one measured by then, as in the table of layers
+                    value = value[np.isfinite(value)][-1:]
+                # None is there where a rewind has just taken the step away.
                 if len(value) and (name in ("train", "rate") or name.startswith("#") or np.isfinite(value[0])):
                     found[name] = float(value[0]) * factor
         for line in lines:

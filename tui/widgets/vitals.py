@@ -47,7 +47,7 @@ def vitals(now: Snapshot, width: int, *, offers_help: bool = True) -> Line:
     if now.past is not None:
         return _past(now, width)
     if not now.is_alive and now.state != "starting" and now.step:
-        return cut(receipt(now), width)
+        return receipt(now, width)
     told = _told(now.verdict, now, offers_help=offers_help) if now.verdict is not None else [()]
     numbers = _numbers(now)
     for said in told:
@@ -138,8 +138,11 @@ def _told(verdict: Verdict, now: Snapshot, *, offers_help: bool) -> list[list[Pi
     return [[*said, Piece(GAP), Piece(key, "key"), Piece(f" {label}", "quiet")], said]
 
 
-def receipt(now: Snapshot) -> list[Piece]:
-    """What came out of a run that has ended: results and the best of them, the time, the last checkpoint."""
+def receipt(now: Snapshot, width: int) -> Line:
+    """What came out of a run that has ended: results and the best of them, the time, the last checkpoint.
+
+    The last ones are left out where there is no room for them.
+    """
     is_broken = now.anomaly is not None or now.state in ("failed", "lost")
     sign = "✗" if is_broken else STATES.get(now.state, "")
     parts: list[list[Piece]] = []
@@ -154,7 +157,10 @@ def receipt(now: Snapshot) -> list[Piece]:
         if loss is None and accuracy is None:
             continue
         value = percent(accuracy) if accuracy is not None else number(loss)
-        pieces = [Piece(f"{split_words(split)} ", "quiet"), Piece(value, "good" if split == "test" else split)]
+        pieces = [
+            Piece(f"{split_words(split)} ", "quiet"),
+            Piece(value, split if split != "test" else "" if is_broken else "good"),
+        ]
         if split == "validation" and now.best is not None and now.best.step != now.step:
             at_best = now.best.accuracy if accuracy is not None else None
             by_loss = at_best is not None and not now.best.is_share
@@ -169,4 +175,7 @@ def receipt(now: Snapshot) -> list[Piece]:
         parts.append([Piece(f"{_('checkpoint')} ", "quiet"), Piece(f"step-{now.checkpoints[-1]}")])
     else:
         parts.append([Piece(f"{_('checkpoint')} {NONE}", "quiet")])
-    return [Piece(f"{sign} ", "trouble" if is_broken else "good"), *_joined(parts)]
+    first = Piece(f"{sign} ", "trouble" if is_broken else "good")
+    while len(parts) > 1 and width_of((first, *_joined(parts))) > width:
+        parts.pop()
+    return cut((first, *_joined(parts)), width)

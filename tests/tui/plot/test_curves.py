@@ -78,6 +78,15 @@ def test_loss_with_validation(tmp_path: Path) -> None:
     assert values["train"] == pytest.approx(2 / (1 + 151 / 50))  # as measured, not as smoothed
 
 
+def test_the_cursor_reads_the_last_gradient_that_was_measured(tmp_path: Path) -> None:
+    """Behind the last measured step the title had no number, where the table of layers had one."""
+    run = _Run(tmp_path, 400)
+    run.train(248)
+    data = curves.grad_norm_curve(run.follow(), 1000)
+    assert data.exact is not None
+    assert [list(data.exact(x)[1].values()) for x in (240.0, 247.0)] == [[1.5], [1.5]]
+
+
 def test_without_smoothing_there_is_one_line_of_extremes(tmp_path: Path) -> None:
     run = _Run(tmp_path, 100_000)
     run.train(60_000)

@@ -86,6 +86,8 @@ def test_an_ended_run_shows_what_came_out() -> None:
     )
     broken = dataclasses.replace(now, anomaly=Anomaly(1200, "loss", 1000, collapse="the loss is back"))
     assert _vitals(broken, 120).startswith("✗ collapsed at step 1,200   test 98.3%")
+    assert not _vitals(broken, 90).endswith("…")  # what has no room is left out whole
+    assert {piece.style for piece in vitals(broken, 120) if piece.text == "98.3%"} == {""}  # nothing good about it
     assert "✗" in top(broken, 120)
     assert "✓" not in top(broken, 120)
 
