@@ -90,7 +90,7 @@ class StepRows:
         self._measures = False
         self._sees_gradients = False  # whether those that come now are of the update under way
         self._costs: list[float] = []  # of the first steps: what statistics cost by themselves
-        self._took: list[float] = []  # and seconds from update to update, with statistics and then without
+        self._took: tuple[list[float], list[float]] = [], []  # seconds of steps without statistics, and with them
         self._ended_at: float | None = None
         self._layout: Layout | None = None
         self._recorder: Recorder | None = None
@@ -163,9 +163,9 @@ class StepRows:
             self._watching.enter_context(self._statistics.watch())
 
     def _is_measured(self, step: int) -> bool:
-        if self.every is None:
-            return len(self._costs) < MEASURED_FIRST
-        return step % self.every == 0 or (self.is_chosen and step <= MEASURED_FIRST)
+        if self.is_chosen and step <= 2 * MEASURED_FIRST:  # by the step alone, so that a replay measures the same
+            return step <= MEASURED_FIRST
+        return len(self._costs) < MEASURED_FIRST if self.every is None else step % self.every == 0
 
     def choose_cadence(self) -> bool:
         """After the first steps, choose how often statistics are taken. What a run has chosen it keeps.
@@ -176,13 +176,14 @@ class StepRows:
         self._ended_at = now
         if self.every is not None or before is None:
             return False
-        self._took.append(now - before)
-        if len(self._costs) < MEASURED_FIRST:
+        if self._measures:
             self._costs.append(self.row.cost)
-        if len(self._took) < 2 * MEASURED_FIRST:
+        self._took[self._measures].append(now - before)
+        few = [took for took in self._took if len(took) < MEASURED_FIRST]
+        if few and (self._statistics is not None or self._took[False] in few):
             return False
-        measured, plain = (median(took) for took in (self._took[:MEASURED_FIRST], self._took[MEASURED_FIRST:]))
-        cost = max(median(self._costs), measured - plain)
+        plain = median(self._took[False])
+        cost = max(median(self._costs), median(self._took[True]) - plain) if self._costs else 0.0
         wanted = math.ceil(cost / (STATISTICS_SHARE * max(1e-9, plain)))
         self.every = next((n for n in NICE if n >= wanted), NICE[-1])
         return True

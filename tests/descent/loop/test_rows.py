@@ -14,7 +14,7 @@ def test_a_rewind_in_the_first_steps_leaves_the_cadence_right(tmp_path: Path) ->
         if step == 6:
             rows.begin_anew()
             seconds = 0.0
-        measured = rows._is_measured(step)
+        measured = rows._measures = rows._is_measured(step)
         seconds += 0.011 if measured else 0.01
         rows.row.seconds, rows.row.cost = seconds, 0.001 if measured else 0.0
         chosen.append(rows.choose_cadence())
