@@ -224,7 +224,9 @@ def _hold() -> None:
                     variables = {**own, **read_once(os.environ)}
                     quiet = subprocess.DEVNULL
                     started = child.start(command, stdout=quiet, stderr=quiet, env=variables)
-                elif started.poll() not in (None, 0):
+                elif started.poll() == 0:
+                    started = None  # there was another one, which has not answered yet and may be at its end
+                elif started.poll() is not None:
                     return  # PyTorch can't be loaded; whoever starts a process is told so
                 time.sleep(_LOOK)
                 continue

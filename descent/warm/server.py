@@ -47,6 +47,7 @@ _MODULES = (  # the last two are imported by first uses: of a preset's file, of 
     "encodings.utf_8_sig",
     "numpy.ma",
 )
+_ENDING = 2.0  # seconds in which a warm process that nobody needs any more gives its address up
 _LONELY = 30.0  # seconds without anybody connected: whoever started it has gone
 _PATIENCE = 1.0  # seconds that a request may take to arrive
 _THREADS = "OMP_NUM_THREADS"
@@ -56,10 +57,9 @@ _OPENBLAS = "OPENBLAS_NUM_THREADS"  # NumPy starts a thread for each CPU when it
 class _Server:
     """Serves requests until nobody is connected. `serve` returns in the forks, too."""
 
-    def __init__(self, address: Path) -> None:
-        self._address = address
-        self._lock = os.open(f"{address}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: there is one already
+    def __init__(self, address: Path, lock: int) -> None:
+        """lock: see locked."""
+        self._address, self._lock = address, lock
         self._children: dict[int, socket.socket] = {}
         self._clients: set[socket.socket] = set()
         self._selector = selectors.DefaultSelector()
@@ -257,13 +257,31 @@ def _outermost_first(file: io.IOBase) -> int:
     return 2 if issubclass(type(file), io.BufferedWriter | io.BufferedRandom) else 1
 
 
+def locked(address: Path) -> int | None:
+    """Return the lock of the warm process at an address, which is held until this process ends.
+
+    None if another one has it, and does not end meanwhile.
+    """
+    file, until = Path(f"{address}.lock"), time.monotonic() + _ENDING
+    while True:
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), file.stat()):  # not one that has been removed since
+                return lock
+        os.close(lock)
+        if time.monotonic() >= until:
+            return None
+        time.sleep(_ENDING / 20)
+
+
 def main(address: str) -> None:
     """Be the warm process, or one of its forks."""
     os.chdir("/")
-    try:
-        server = _Server(Path(address))
-    except BlockingIOError:
-        return  # somebody else has just started one
+    lock = locked(Path(address))
+    if lock is None:
+        return
+    server = _Server(Path(address), lock)
     _load()
     server.listen()
     found = server.serve()

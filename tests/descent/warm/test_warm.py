@@ -321,6 +321,41 @@ def test_it_is_not_forked_once_it_has_threads() -> None:
         thread.join()
 
 
+def test_one_that_ends_leaves_its_address_to_the_next(tmp_path: Path) -> None:
+    """A console that is opened as another one closes would have no warm process as long as it is open."""
+    address, found = tmp_path / "warm", list[int | None]()
+    ending = server.locked(address)
+    assert ending is not None
+    waiting = threading.Thread(target=lambda: found.append(server.locked(address)))
+    waiting.start()
+    (tmp_path / "warm.lock").unlink()
+    between = server.locked(address)  # of one that came in between and ends, too
+    assert between is not None
+    os.close(ending)
+    os.close(between)
+    waiting.join()
+    assert found != [None]
+    assert os.path.samestat(os.fstat(found[0] or -1), (tmp_path / "warm.lock").stat())
+    os.close(found[0] or -1)
+
+
+def test_one_that_met_another_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one may have been at its end."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    starts: list[list[str]] = []
+
+    def start_(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        starts.append(command)
+        return subprocess.Popen(["true"]) if len(starts) == 1 else real(command, **options)
+
+    real = child.start
+    monkeypatch.setattr(child, "start", start_)
+    warm.hold().join()
+    assert len(starts) == 2
+    fork, _ = forked("2")
+    assert fork.wait() == 2
+
+
 def test_a_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results would depend on whether a console was open."""
     monkeypatch.chdir(tmp_path)
