@@ -91,7 +91,7 @@ class Recorder:
 
     def _is_set(self, slot: int, column: int, value: Tensor) -> bool:
         """Set a number in memory, if that is possible and gives the same number. Returns whether it did."""
-        if self._numbers is None or value.dtype != torch.float32:
+        if self._numbers is None or not value.is_cpu or value.dtype != torch.float32:
             return False
         number = value.item()
         if math.isnan(number):  # there are several, see not_given

@@ -96,7 +96,7 @@ class StepRows:
         self._recorder: Recorder | None = None
         self._histograms: HistogramRecorder | None = None
         self._writer: MetricsWriter | None = None
-        self._told_nonfinite = self._told_no_loss = False
+        self._told_nonfinite = self._told_no_loss = self._told_late_accuracy = False
         self.untrained: Untrained | None = None  # of a run that has begun
 
     def watch(self, model: nn.Module, device: torch.device) -> None:
@@ -214,8 +214,22 @@ class StepRows:
                 self._histograms.note(step - 1, row.samples)
         if row.scalars:
             self._scalars.take(step - 1, row.scalars)
+        if row.accuracy is not None and not recorder.has_accuracy:
+            self._tell_late_accuracy(step)
         recorder.record(loss, row.accuracy if recorder.has_accuracy else None, row.rate, row.seconds)
         return True
+
+    def _tell_late_accuracy(self, step: int) -> None:
+        if self._told_late_accuracy:
+            return
+        self._told_late_accuracy = True
+        self._warn(
+            _(
+                "accuracy was given at step {step:,} for the first time and is not kept: give it from the first step "
+                "on, or under another name, which any step may have",
+                step=step,
+            )
+        )
 
     def end(self, step: int) -> None:
         """Record the last step, and what was given after it."""
