@@ -5,9 +5,11 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from textual.app import App
+from textual.widgets import Label
 
 from descent.common.i18n import _
-from tests.tools.screenshots.recording import Cell, Frame, Look, Row, svg
+from tests.tools.screenshots.recording import Cell, Frame, Look, Row, Tape, svg
 from tui.data.words import STATES
 from tui.widgets.panes import DIGITS, LEFT, RIGHT, TABLES
 
@@ -53,6 +55,20 @@ class Played:
 
 
 _KEYFRAME = re.compile(r"([\d.e-]+)%\{transform:translate\((-?\d+)px\)\}")
+
+
+async def test_each_frame_has_a_moment_of_its_own() -> None:
+    """Of two at one moment a browser plays the last one, and the rules of both are there."""
+    app: App[None] = App()
+    async with app.run_test(size=(20, 5)) as pilot:
+        tape = Tape(app)
+        for text in ("one", "two"):
+            await app.screen.mount(Label(text))
+            await pilot.pause()
+            async with tape.rolling():
+                await pilot.pause()
+    assert len({frame.seconds for frame in tape.frames}) == len(tape.frames)
+    assert "two" in "".join(cell.text for row in tape.frames[-1].rows for cell in row)
 
 
 def _row(text: str, ground: str = "#000000") -> Row:

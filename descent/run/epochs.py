@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+RECENT = 100  # steps whose mean is the training loss of a live run, and of a loop without epochs
+
 
 @dataclass(frozen=True)
 class Epochs:

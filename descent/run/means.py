@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descent.common.arrays import Floats, Singles, mean_over_members
-from descent.run.epochs import epochs_before, epochs_since
+from descent.run.epochs import RECENT, epochs_before, epochs_since
 from descent.run.metrics import Metrics
 from descent.run.not_given import is_given
-
-RECENT = 100  # steps whose mean is the training loss of a live run, and of a loop without epochs
 
 
 def means_of_last_epoch(

@@ -3,9 +3,9 @@
 import numpy as np
 
 from descent.common.arrays import Singles
-from descent.run.epochs import epochs_since
+from descent.run.epochs import RECENT, epochs_since
 from descent.run.follower import Follower, Member
-from descent.run.means import RECENT, mean_over_samples, samples_of_batches
+from descent.run.means import mean_over_samples, samples_of_batches
 from descent.run.state import ALIVE
 from tui.data.evaluations import digest_of
 

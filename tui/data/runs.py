@@ -16,7 +16,7 @@ from descent.common.paths import runs_dir
 from descent.common.text import clean, why_damaged
 from descent.run import find
 from descent.run.best_by import BestBy, best_by
-from descent.run.epochs import epochs_since
+from descent.run.epochs import RECENT, Epochs, epochs_since
 from descent.run.events import Evaluation, Event, EventLog, evaluation_of
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.health import Broken, Health
@@ -29,6 +29,7 @@ from descent.run.sweep import SweepPoint, points_of
 POINTS = 96  # of the curve that is kept of each run
 _NOT_GIVEN = struct.pack("<I", NOT_GIVEN)
 _NEAR = 16  # rows around a point that are averaged: single batches are too noisy
+_MOST = 1000  # rows that are averaged
 _LOOK_BACK = 4096  # records of scalars, 64 KB
 REACHED = ("loss", "accuracy")
 Reached = tuple[float | None, float | None]  # those two
@@ -44,8 +45,8 @@ _AT_ONCE = 24  # runs read before the first of them are shown
 class RunStatus:
     """One run at this moment. Numbers are None where they are not known (yet).
 
-    loss: up to POINTS means of the training loss. last_loss: such a mean over the last steps. reached: by split, the
-    latest evaluation. problem: why its files can't be read.
+    loss: up to POINTS means of the training loss. last_loss: the mean over the last epoch; of a loop without epochs,
+    over the last steps. reached: by split, the latest evaluation. problem: why its files can't be read.
     """
 
     folder: RunFolder
@@ -289,7 +290,7 @@ def _read(
     with contextlib.closing(_Rows(folder.path, layout, best.members if best is not None else None)) as rows:
         step = rows.count
         epochs = epochs_since(told.last.get("batch_size"), facts)
-        last_loss = rows.latest("loss")
+        last_loss = _last_loss(told, rows, epochs, is_live=state in ALIVE, is_sweep=bool(points))
         return RunStatus(
             folder,
             state=state,
@@ -319,6 +320,20 @@ def _read(
             note=read_note(folder.path),
             val_curve=told.curve(best.members if best is not None else None),
         )
+
+
+def _last_loss(
+    told: RunSummary, rows: "_Rows", epochs: Epochs | None, *, is_live: bool, is_sweep: bool
+) -> float | None:
+    """Return the mean over the last epoch, which the log has at its end. A sweep's is of the best candidate now.
+
+    Of a live run it is over RECENT steps at most, as everywhere.
+    """
+    said = told.last.get("epoch", {})
+    if not is_sweep and said.get("step") == rows.count and isinstance(said.get("train_loss"), float):
+        return float(said["train_loss"])
+    most = RECENT if is_live else _MOST
+    return rows.latest("loss", min(most, RECENT if epochs is None else epochs.per_epoch))
 
 
 def _looks_the_same(before: RunStatus | None, state: str, step: int) -> TypeGuard[RunStatus]:
@@ -363,14 +378,14 @@ class _Rows:
         values = self._window(column, step, 1)
         return values[0] if values else None
 
-    def near(self, column: str, step: int) -> float | None:
+    def near(self, column: str, step: int, rows: int = _NEAR) -> float | None:
         """The mean of the members over the rows up to `step`."""
-        return mean_of_finite(self._window(column, max(0, step - _NEAR + 1), min(_NEAR, step + 1)))
+        return mean_of_finite(self._window(column, max(0, step - rows + 1), min(rows, step + 1)))
 
-    def latest(self, column: str) -> float | None:
+    def latest(self, column: str, rows: int) -> float | None:
         """The mean of all members over the last rows; NaN where the very last has no number."""
         last = self._window(column, self.count - 1, 1)
-        return math.nan if last and not any(map(math.isfinite, last)) else self.near(column, self.count - 1)
+        return math.nan if last and not any(map(math.isfinite, last)) else self.near(column, self.count - 1, rows)
 
     def curve(self, column: str, points: int) -> tuple[float, ...]:
         """Means at up to `points` steps, evenly spread."""
@@ -382,18 +397,28 @@ class _Rows:
 
     def _window(self, column: str, first: int, rows: int) -> Sequence[float]:
         """The column's values from step `first` on, of the members. A loss that nobody gave is left out."""
-        if self._layout is None or column not in self._layout.columns or not 0 <= first < self.count:
+        if self._layout is None or column not in self._layout.columns or first < 0:
             return ()
-        here = next(((start, file) for _, start, file in reversed(self._files) if start <= first), None)
-        if here is None:  # a disk has lost the first rows
-            return ()
-        start, file = here
-        width, index = len(self._layout.columns), self._layout.columns.index(column)
-        row = self._layout.row_bytes
+        values: list[float] = []
+        end = min(first + rows, self.count)
+        while first < end:
+            here = max((at for at, (_, start, _) in enumerate(self._files) if start <= first), default=None)
+            if here is None:  # a disk has lost the first rows
+                return ()
+            until = min(end, *(start for _, start, _ in self._files[here + 1 :]), end)  # later files void its rest
+            values += self._values(self._layout, column, here, first, until)
+            first = until
+        return values
+
+    def _values(self, layout: Layout, column: str, which: int, first: int, until: int) -> list[float]:
+        """The values of one file, from step `first` to before `until`."""
+        _, start, file = self._files[which]
+        width, index = len(layout.columns), layout.columns.index(column)
+        row = layout.row_bytes
         opened = self._opened.get(file)
         if opened is None:
             opened = self._opened[file] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        data = os.pread(opened, rows * row, (first - start) * row)
+        data = os.pread(opened, (until - first) * row, (first - start) * row)
         whole = len(data) // row * row
         offsets: Iterable[int] = range(4 * index, whole, 4 * width)
         if self._members is not None:

@@ -105,6 +105,8 @@ class Tape:
             return  # a screen that is not laid out yet
         title = _title(self._told, len(rows[0]), rows[0][0].look.ground)
         frame = Frame(self.seconds, (title, *rows))
+        if self.frames and self.frames[-1].seconds == self.seconds:  # it has just begun to roll again
+            del self.frames[-1]
         if not self.frames or self.frames[-1].rows != frame.rows:
             self.frames.append(frame)
 

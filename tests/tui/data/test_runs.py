@@ -13,6 +13,7 @@ from descent.run import find
 from descent.run.events import Events
 from descent.run.folder import RunFolder
 from descent.run.follower import Follower
+from descent.run.layout import Layout
 from descent.run.metrics import Metrics
 from descent.run.results import result_of
 from descent.run.scalars import RECORD, Names, ScalarWriter
@@ -37,6 +38,20 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert run.seconds == pytest.approx(0.8)
     assert len(run.loss) == POINTS
     assert run.loss[-1] == pytest.approx(2.3 / 21, rel=0.05)
+
+
+def test_the_loss_is_the_one_that_results_have(tmp_path: Path) -> None:
+    """Home, the list of runs and the console would tell three numbers of one run."""
+    path = record(tmp_path, "mine", "finished")
+    assert Glances().of(path).last_loss == pytest.approx(result_of(RunFolder(path)).metrics["train_loss"])
+    rows = Metrics(path).rows(780).copy()
+    layout = Layout.load(path)
+    assert layout is not None
+    rows[:, :, layout.columns.index("loss")] = 7.0
+    (path / "metrics" / "1-780.f32").write_bytes(rows.tobytes())
+    expected = result_of(RunFolder(path)).metrics["train_loss"]
+    assert 3 < expected < 4, "half of an epoch of 40 steps is new"
+    assert Glances().of(path).last_loss == pytest.approx(expected)
 
 
 def test_what_a_loop_has_named_is_shown(tmp_path: Path) -> None:

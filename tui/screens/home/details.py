@@ -301,7 +301,7 @@ def _run_fields(run: RunStatus, now: float) -> list[Field]:
             parts += [_("loss {loss}", loss=short_number(loss))] if loss is not None or not scores else []
             fields.append((label, ", ".join([*parts, *scores])))
     if run.last_loss is not None:
-        fields.append((_("train"), _("loss {loss} (last steps)", loss=short_number(run.last_loss))))
+        fields.append((_("train"), _("loss {loss}", loss=short_number(run.last_loss))))
     if run.scalars:
         named = [f"{name} {number_text(name, value)}" for name, value in list(run.scalars.items())[:_MOST_SCALARS]]
         more = len(run.scalars) - len(named)
