@@ -62,6 +62,14 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _isolate(tmp_path / "home", monkeypatch)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A long test is slow, too: `-m "not slow"` takes the place of the `-m "not long"` that else leaves it out."""
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_disks() -> Iterator[None]:
     """No test cuts the power; what a killed process has written is there without a sync. Processes that are started,
