@@ -1,7 +1,9 @@
 """Text that was typed and not saved: kept in the user's state directory until it is, however the app ends."""
 
 import hashlib
+import json
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from descent.common.paths import made_state_dir, state_dir
@@ -13,7 +15,19 @@ def place_of(file: Path) -> Path:
     return state_dir() / "unsaved" / f"{hashlib.sha256(whole.encode()).hexdigest()[:12]}-{file.name}"
 
 
-def keep(file: Path, text: str) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """Text that was typed and not saved. of: the digest of the file's text that it was made from."""
+
+    text: str
+    of: str
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def keep(file: Path, typed: Kept) -> None:
     """Keep this text of `file`. Raises OSError where that fails.
 
     It is called at every key, so it does not wait for the disk: the text outlives the process, not the machine.
@@ -23,30 +37,25 @@ def keep(file: Path, text: str) -> None:
     place.parent.mkdir(mode=0o700, exist_ok=True)
     temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as opened:
+        with temporary.open("w", encoding="utf-8") as opened:
             os.fchmod(opened.fileno(), 0o600)
-            opened.write(text)
+            json.dump(asdict(typed), opened, ensure_ascii=False)
         os.replace(temporary, place)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def kept(file: Path) -> str | None:
+def kept(file: Path) -> Kept | None:
     """Return the text of `file` that was never saved; None if there is none."""
     try:
-        with place_of(file).open(encoding="utf-8", errors="replace", newline="") as opened:
-            return opened.read()
+        written = place_of(file).read_bytes().decode(errors="replace")
     except OSError:
         return None
-
-
-def is_older(file: Path) -> bool:
-    """Return whether `file` was written since its unsaved text was kept."""
     try:
-        return place_of(file).stat().st_mtime_ns < file.stat().st_mtime_ns
-    except OSError:
-        return False
+        return Kept(**json.loads(written))
+    except (ValueError, TypeError):  # it is the text alone, as an older version kept it
+        return Kept(written, "")
 
 
 def drop(file: Path) -> None:

@@ -17,10 +17,10 @@ from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import count
 from descent.common.stdio import lines
 from tui.data.snapshot import Snapshot
+from tui.widgets.key_line import written
 
 Value = TypeVar("Value")
 REACTION = 0.3  # seconds from when a question is seen to the first key that answers it
-_NAMES = {"enter": "enter", "escape": "esc", "space": "space"}
 
 
 class Ask(ModalScreen[Value | None], Generic[Value]):
@@ -68,11 +68,11 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
     def _rows(self) -> Text:
         """Return a line for each choice."""
         rows = Text()
-        width = max(len(_name(key)) for key, *_rest in self._choices)
+        width = max(len(written(key)) for key, *_rest in self._choices)
         for position, (key, label, _value) in enumerate(self._choices):
             chosen = position == self._highlighted
             rows.append("\n" if position else "")
-            rows.append(f" {_name(key):<{width}} ", "bold reverse" if chosen else "bold")
+            rows.append(f" {written(key):<{width}} ", "bold reverse" if chosen else "bold")
             rows.append(f"  {label}", "bold" if chosen else "")
         return rows
 
@@ -97,10 +97,6 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
             case "pageup" | "pagedown":
                 scroll = self.query_one("#ask-text", VerticalScroll)
                 (scroll.scroll_page_up if event.key == "pageup" else scroll.scroll_page_down)()
-
-
-def _name(key: str) -> str:
-    return _NAMES.get(key, key)
 
 
 class More(ModalScreen[dict[str, int] | None]):

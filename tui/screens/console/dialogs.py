@@ -56,7 +56,7 @@ def ask_about(anomaly: Anomaly, now: Snapshot) -> Ask[str]:
         title = _("the gradient became NaN or infinite at step {step}", step=step)
     else:
         title = _("the loss became NaN or infinite at step {step}", step=step)
-    return Ask(title, explanation(anomaly, now), choices, trouble=True)
+    return Ask(title, explanation(anomaly, now), choices, trouble=True, careful=True)  # it comes up unasked
 
 
 def _back_or_fork(anomaly: Anomaly, checkpoint: int, *, back: bool) -> tuple[str, str, str]:

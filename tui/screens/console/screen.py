@@ -14,8 +14,8 @@ from textual.screen import ModalScreen
 from descent.common.i18n import N_, _, pgettext
 from descent.common.numbers import trimmed
 from descent.common.text import clean
+from descent.run.epochs import RECENT
 from descent.run.folder import RunFolder
-from descent.run.means import RECENT
 from tui.base import CompareRuns, ShowNotice
 from tui.data.chosen_charts import EVALUATED, SCALAR, chosen, remember
 from tui.data.reader import Reader

@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -23,6 +24,7 @@ from tui.base import ConsoleApp, Notice
 from tui.data import editing, unsaved
 from tui.data.editing import Place, Problem, TrackedProblems
 from tui.data.labs import LabStatus, first_unmet, unmet
+from tui.data.unsaved import Kept
 from tui.screens.dialogs import Ask
 from tui.screens.lab import own_editor
 from tui.screens.lab.search import Search
@@ -98,7 +100,7 @@ class Write(Screen[int]):
         named = (i for i, path in enumerate(self._files) if self._graded[path].problems)
         self._at = next(named, at % len(files)) if line is None else at % len(files)
         self._saved = ""  # the text as it is on the disk
-        self._offered = False  # whether the user is being asked about text that was never saved
+        self._known = ""  # the digest of the file's text that was typed into
         self._heard = Notice("")  # how the last check went
         self._is_edited = False  # whether a file was saved since then
 
@@ -153,9 +155,10 @@ class Write(Screen[int]):
             self._read_problems()
             self._show_problems()
             self._go_where_it_was_left()
+        self._known = unsaved.digest(self._saved)
         kept = unsaved.kept(self._file)
-        if kept is not None and kept != self._saved:
-            self._offer(kept)
+        if kept is not None and kept.text != self._saved:
+            self._restore(kept)
         editor.focus()
         self._show_title()
 
@@ -184,36 +187,32 @@ class Write(Screen[int]):
         row, column = self._editor.cursor_location
         editing.remember(self._file, Place(row, column, round(self._editor.scroll_offset.y)))
 
-    def _offer(self, kept: str) -> None:
-        """Ask whether to take up the text that Descent had to leave unsaved."""
-
-        self._offered = True
-
-        def chosen(what: str | None) -> None:
-            self._offered = False
-            if what == "drop":
-                self._keep()
-            else:  # it can be undone, and nothing is lost
-                editor = self._editor
-                editor.replace(kept, editor.document.start, editor.document.end)
-
-        lines = [_("{file} was edited, and Descent ended before it was saved.", file=self._file.name)]
-        if unsaved.is_older(self._file):
-            lines.append(_("The file has been written since then: what was written would be replaced."))
-        choices = [
-            ("r", _("restore what was typed (undo with ^z)"), "restore"),
-            ("d", _("discard it, and open the file as it is"), "drop"),
-        ]
-        self.app.push_screen(Ask(_("unsaved text"), "\n".join(lines), choices), chosen)
+    def _restore(self, kept: Kept) -> None:
+        """Take up the text that was typed and never saved. It can be undone."""
+        editor = self._editor
+        editor.replace(kept.text, editor.document.start, editor.document.end)
+        ends = zip(reversed(kept.text), reversed(self._saved), strict=False)
+        same = sum(1 for _pair in takewhile(lambda pair: pair[0] == pair[1], ends))
+        typed = kept.text[: len(kept.text) - same]  # as far as it differs
+        editor.move_cursor((typed.count("\n"), len(typed) - typed.rfind("\n") - 1))
+        self._known = kept.of
+        self._follow_problems()  # now, as it says something itself
+        if kept.of == unsaved.digest(self._saved):
+            said = _("what was typed here before and not saved is back; ^z takes it away")
+        else:
+            said = _(
+                "what was typed here before and not saved is back; {file} was written since then, and ^z shows that",
+                file=self._file.name,
+            )
+        self._say(said)
 
     def _keep(self) -> None:
         """Keep what is not saved, so that it outlives a line that drops, or forget it where all is saved."""
-        if self._offered:
-            return
         try:
             if self.is_unsaved:
-                unsaved.keep(self._file, self._editor.text)
+                unsaved.keep(self._file, Kept(self._editor.text, self._known))
             else:
+                self._known = unsaved.digest(self._saved)
                 unsaved.drop(self._file)
         except OSError as error:
             why = error.strerror or str(error)
@@ -221,9 +220,7 @@ class Write(Screen[int]):
 
     def on_text_area_changed(self) -> None:
         self._show_title()
-        text = self._editor.text
-        if any([self._found.follow(text), self._graded[self._file].follow(text)]):
-            self._show_problems()
+        self._follow_problems()
         self._show_checks()
         self._keep()
 
@@ -266,6 +263,11 @@ class Write(Screen[int]):
         """Find out why the file that is shown can't be read or trained, as it is saved."""
         self._found = TrackedProblems(self._saved, editing.problems(self._file))
 
+    def _follow_problems(self) -> None:
+        text = self._editor.text
+        if any([self._found.follow(text), self._graded[self._file].follow(text)]):
+            self._show_problems()
+
     def _show_problems(self) -> None:
         """Put a ✗ beside each line that has a problem, a grey one after a change, and say the first."""
         found = self._problems
@@ -306,11 +308,26 @@ class Write(Screen[int]):
             self._say(f"{saved}; {found[0].text}" if found else saved, "trouble" if found else "")
 
     def _save(self) -> bool:
-        """Write the text, and return whether that went well. If not, say why."""
+        """Write the text, and return whether that went well. If not, say why.
+
+        What something else has written since is replaced at the second try.
+        """
         text = self._editor.text
         file = self._file.resolve()  # what a link leads to, not the link
         try:
-            mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0o644
+            mode = 0o644
+            if file.exists():
+                mode = stat.S_IMODE(file.stat().st_mode)
+                found = file.read_text(encoding="utf-8", errors="replace")
+                if text != found and self._known != unsaved.digest(found):
+                    self._saved, self._known = found, unsaved.digest(found)
+                    self._show_title()
+                    said = _(
+                        "not saved: {file} was written elsewhere in the meantime; save again to replace that",
+                        file=self._file.name,
+                    )
+                    self._say(said, "trouble")
+                    return False
             write_atomically(file, text.encode(), mode)
         except OSError as error:
             why = error.strerror or str(error)
@@ -395,7 +412,8 @@ class Write(Screen[int]):
 
     @on(Input.Changed, "Search")
     def _find_while_typing(self) -> None:
-        self.find(0)
+        if self.query_one(Search).has_class("-open"):  # else it is the line being made, and would wipe what is said
+            self.find(0)
 
     def action_find_again(self, by: int) -> None:
         if self.query_one(Search).value:
@@ -476,8 +494,9 @@ class Write(Screen[int]):
 
         text = _("{file} has changes that are not saved.", file=self._file.name)
         choices = [
-            ("s", _("save it"), "save"),
-            ("d", _("leave it as it was"), "drop"),
+            # No letters: they would be typed ahead, meant for the text.
+            ("ctrl+s", _("save it"), "save"),
+            ("ctrl+d", _("leave it as it was"), "drop"),
             ("escape", _("go on editing"), ""),
         ]
         self.app.push_screen(Ask(self._file.name, text, choices), chosen)

@@ -145,6 +145,12 @@ async def test_a_preset_that_can_t_be_read_is_opened_at_its_line(here: Path, lan
         assert said.format(row + 1) in shown(pilot)
 
 
+def kept_of(file: Path) -> str:
+    """The unsaved text of a file; "" if there is none."""
+    kept = unsaved.kept(file)
+    return "" if kept is None else kept.text
+
+
 async def leave_unsaved(what: str) -> None:
     """Type in the first file, and end the app without an answer to anything."""
     async with editing() as (pilot, editor):
@@ -153,42 +159,65 @@ async def leave_unsaved(what: str) -> None:
         await until(pilot, lambda: editor.text.startswith(what), what)
 
 
-@asynccontextmanager
-async def offered() -> AsyncIterator[Any]:
-    """The pilot, when the editor is opened again and asks about the text."""
-    app = console(lab=LAB)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
-        await pilot.press("w")
-        await until(pilot, lambda: f"{LAB}.toml was edited, and Descent ended" in shown(pilot), "the offer")
-        yield pilot
-
-
-@pytest.mark.parametrize(("answer", "begins"), [("r", "# mine"), ("escape", "# mine"), ("d", "")])
-async def test_what_was_not_saved_is_offered_when_the_file_is_opened(here: Path, answer: str, begins: str) -> None:
+async def test_what_was_typed_and_not_saved_is_there_again(here: Path) -> None:
     """Whoever types when the line drops would have to type it again."""
     file = here / f"{LAB}.toml"
     before = file.read_text()
     await leave_unsaved("# mine")
     assert file.read_text() == before
-    assert unsaved.kept(file) == "# mine" + before
-    async with offered() as pilot:
-        await pilot.press(answer)
-        editor = await until(pilot, lambda: next(iter(pilot.app.screen.query(Editor)), None), "the editor")
-        await until(pilot, lambda: editor.text == begins + before, "the text")
-        editor.move_cursor((0, 0))
-        burst(pilot.app, "x", "ctrl+s")
-        await until(pilot, lambda: file.read_text() == f"x{begins}{before}", "the save")
+    assert kept_of(file) == "# mine" + before
+    async with editing() as (pilot, editor):
+        await until(
+            pilot, lambda: "what was typed here before and not saved is back" in shown(pilot), "it to be said"
+        )
+        assert editor.text == "# mine" + before
+        await pilot.press("ctrl+z")
+        await until(pilot, lambda: editor.text == before and unsaved.kept(file) is None, "it to be taken away")
+        await pilot.press("ctrl+y", "ctrl+s")
+        await until(pilot, lambda: file.read_text() == "# mine" + before, "the save")
         await until(pilot, lambda: unsaved.kept(file) is None, "nothing kept of what is saved")
 
 
-async def test_an_offer_says_when_the_file_has_changed_since(here: Path) -> None:
-    """What another editor has written would be replaced without a word."""
-    await leave_unsaved("# mine")
+async def test_no_letter_that_is_typed_on_drops_what_is_there_again(here: Path) -> None:
+    """The letters answered a question: a word with a d in it dropped the text that was kept."""
     file = here / f"{LAB}.toml"
-    file.write_text(file.read_text() + "# another's\n")
-    async with offered() as pilot:
-        assert "The file has been written since then" in shown(pilot)
+    before = file.read_text()
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    await leave_unsaved("# mine")
+    app = console(lab=LAB)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and LAB in shown(pilot), "the lab")
+        burst(app, "w", *letters)
+        await until(pilot, lambda: letters in kept_of(file), "what is typed ahead")
+        assert "# mine" in kept_of(file)
+        burst(app, "escape", *letters)
+        await until(pilot, lambda: isinstance(app.screen, Ask), "the question whether to save")
+        await pilot.press("up", *letters)
+        assert isinstance(app.screen, Ask)
+    assert kept_of(file).replace(letters, "") == "# mine" + before
+    assert file.read_text() == before
+
+
+async def test_what_something_else_has_written_is_not_replaced_without_a_word(here: Path) -> None:
+    """Two windows with one file, or a text that is taken up again after a pull: the older one would win."""
+    file = here / f"{LAB}.toml"
+    await leave_unsaved("# mine")
+    other = file.read_text() + "# another's\n"
+    file.write_text(other)
+    async with editing() as (pilot, editor):
+        await until(pilot, lambda: "was written since then" in shown(pilot), "it to be said")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "not saved: " in shown(pilot), "the refusal")
+        assert file.read_text() == other
+        assert "# mine" in kept_of(file)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: file.read_text() == editor.text, "the save")
+        file.write_text(other)
+        await pilot.press("x", "ctrl+k")
+        await until(pilot, lambda: "not saved: " in shown(pilot), "the refusal")
+        await pilot.press("escape", "ctrl+d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen), "the lab")
+    assert file.read_text() == other
 
 
 async def test_nothing_is_kept_of_what_was_left_or_undone(here: Path) -> None:
@@ -202,7 +231,7 @@ async def test_nothing_is_kept_of_what_was_left_or_undone(here: Path) -> None:
         await until(
             pilot, lambda: editor.text == file.read_text() and unsaved.kept(file) is None, "it to be forgotten"
         )
-        burst(pilot.app, *"# b", "escape", "d")
+        burst(pilot.app, *"# b", "escape", "ctrl+d")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen), "the lab")
         assert unsaved.kept(file) is None
 
@@ -215,10 +244,10 @@ def test_what_was_typed_outlives_a_window_that_closes(here: Path, how: str) -> N
     try:
         terminal.see(LAB)
         terminal.type("w# mine")
-        wait_for(lambda: "# mine" in (unsaved.kept(file) or ""), "what is typed")
+        wait_for(lambda: "# mine" in kept_of(file), "what is typed")
         terminal.close() if how == "closed" else terminal.process.kill()
         terminal.process.wait(DEADLINE)
-        assert unsaved.kept(file) == file.read_text().replace("lr = 0.01", "lr = # mine")
+        assert kept_of(file) == file.read_text().replace("lr = 0.01", "lr = # mine")
     finally:
         terminal.end()
 
@@ -235,12 +264,12 @@ def test_an_arrow_that_comes_in_two_pieces_is_an_arrow(here: Path) -> None:
         time.sleep(0.02)  # the line's delay: the first piece is read alone
         terminal.send(b"[A")
         terminal.type("# mine")
-        kept = wait_for(lambda: "# mine" in (unsaved.kept(file) or "") and unsaved.kept(file), "what is typed")
-        before, typed = (text.splitlines() for text in (file.read_text(), str(kept)))
+        wait_for(lambda: "# mine" in kept_of(file), "what is typed")
+        before, typed = (text.splitlines() for text in (file.read_text(), kept_of(file)))
         at = before.index("lr = 0.01")
         assert "# mine" in typed[at - 1]
         assert typed[at:] == before[at:]
-        assert "[A" not in str(kept)
+        assert "[A" not in "".join(typed)
     finally:
         terminal.end()
 
