@@ -18,7 +18,7 @@ from descent.run.folder import RunFolder
 from descent.run.schema import LOOP_FILE
 from engine.preset import overrides, schema, sweep
 from engine.preset.find import find, path_shown, read_tables
-from engine.preset.messages import Complaints
+from engine.preset.messages import ProblemList
 from engine.preset.schema import describe
 
 
@@ -143,7 +143,7 @@ def checked(settings: dict[str, Any], path: Path, texts: Sequence[str] = ()) -> 
     Raises PresetError, with a line for each thing that is wrong.
     """
     given, problems = parse(texts)
-    complaints = Complaints(path_shown(path), given)
+    complaints = ProblemList(path_shown(path), given)
     notes = overrides.apply(settings, given)
     complaints.storable((), settings)
     complaints.tables(settings)

@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 Loc = tuple[int | str, ...]
 
 
-class Complaints:
+class ProblemList:
     """Lines about one preset. Each key has one line, which begins with the place that its value came from."""
 
     def __init__(self, file: str, overrides: Sequence[Override]) -> None:

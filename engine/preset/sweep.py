@@ -15,7 +15,7 @@ from descent.common.errors import PresetError
 from descent.common.i18n import _, ngettext
 from descent.common.text import clean, did_you_mean, show
 from engine.preset import schema
-from engine.preset.messages import Complaints
+from engine.preset.messages import ProblemList
 from engine.preset.schema import Range, describe
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def words(repeats: int | None, folds: int | None, sweeps: Sequence[str], draws: 
 # --- whether a preset's sweep can be trained -------------------------------------------------------------
 
 
-def checked(settings: schema.PresetModel, complaints: Complaints) -> tuple[schema.PresetModel, list[str]]:
+def checked(settings: schema.PresetModel, complaints: ProblemList) -> tuple[schema.PresetModel, list[str]]:
     """Return the settings with the sweep's values as their keys take them, and a line for each problem.
 
     A value 1 of a number becomes 1.0. complaints: knows where each key came from.
@@ -174,7 +174,7 @@ def _checked_value(settings: schema.PresetModel, key: str, value: Any) -> Any:
     try:
         changed = schema.PresetModel.model_validate(tables, by_alias=True, by_name=False)
     except ValidationError as error:
-        own = Complaints("", ())
+        own = ProblemList("", ())
         own.schema(error, tables)
         said = [line.removeprefix(": ") for line in own.lines()]
         given = f"{key} = {show(value)}"

@@ -9,8 +9,8 @@ from descent.run.folder import RunFolder
 from engine.preset.loading import load_preset
 from engine.training import optimizers, ranks
 from engine.training.build import build
-from engine.training.opening import device_of
 from engine.training.ranks import Link
+from engine.training.resume import device_of
 from engine.training.user_code import user_code
 
 

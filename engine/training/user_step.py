@@ -37,7 +37,7 @@ def build(preset: Preset, several: bool, code: CodeLoader) -> Step | None:
     if spec is None:
         return None
     refuse_penalties(preset)
-    step = _OwnStep(spec, code(spec), preset)
+    step = _UserStep(spec, code(spec), preset)
     return step.of_many if several else step.of_one
 
 
@@ -55,7 +55,7 @@ def refuse_penalties(preset: Preset) -> None:
             )
 
 
-class _OwnStep:
+class _UserStep:
     """The user's function(model, loss_function, optimizer, x, y) -> loss, a scalar.
 
     Called for each model at every step.

@@ -18,8 +18,8 @@ from descent.run.progress import Display, Ending
 from engine.preset import schema
 from engine.preset.loading import load_preset
 from engine.training import arithmetic, loop
-from engine.training.opening import Opened, open_run
 from engine.training.ranks import Leader, Others
+from engine.training.resume import Opened, open_run
 from engine.training.session import Session
 from engine.training.train_state import TrainState
 from engine.training.user_code import is_out_of_memory, user_code

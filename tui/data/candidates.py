@@ -11,7 +11,7 @@ from descent.run.best_by import BestBy, best_by
 from descent.run.follower import Follower
 from descent.run.result_metrics import metric_of
 from descent.run.sweep import SweepPoint
-from tui.data.evaluations import digest_of
+from tui.data.evaluations import history_of
 from tui.data.recent import mean_before, mean_now
 
 POINTS = 24  # of a curve of training losses
@@ -70,19 +70,19 @@ def ranked(follower: Follower) -> list[SweepPoint]:
 
     Candidates of which a member has diverged come last, the winner, once it is chosen, first.
     """
-    digest, lost = digest_of(follower), follower.diverged
+    history, lost = history_of(follower), follower.diverged
     by = _by.get(follower)
     if by is None:
         by = _by[follower] = best_by(follower.folder)
     column = metric_of(by.metric).column
-    values = {point.members: digest.points("validation", column, point.members).latest for point in follower.points}
+    values = {point.members: history.points("validation", column, point.members).latest for point in follower.points}
     if all(value is None for value in values.values()):
         by = BestBy("train_loss")
         values = {point.members: train_loss(follower, point) for point in follower.points}
 
     def rank(point: SweepPoint) -> tuple[bool, bool, float]:
         is_lost = any(member in lost for member in point.members)
-        return point.members != digest.winner, is_lost, by.rank({by.metric: values[point.members]})
+        return point.members != history.winner, is_lost, by.rank({by.metric: values[point.members]})
 
     return sorted(follower.points, key=rank)
 
@@ -92,14 +92,14 @@ def standings(follower: Follower, until: int | None = None) -> list[Standing]:
 
     until: the step of which the numbers are; they stand in the order of now all the same.
     """
-    digest = digest_of(follower)
+    history = history_of(follower)
     lost = {member for member in follower.diverged if until is None or follower.ended[member].step <= until}
     numbers = {point.members: number for number, point in enumerate(follower.points, 1)}
     found = []
     for place, point in enumerate(ranked(follower)):
         alive = [member for member in point.members if member not in lost]
         latest = {
-            name: [digest.points("validation", name, member).until(until).latest for member in alive]
+            name: [history.points("validation", name, member).until(until).latest for member in alive]
             for name in ("loss", "accuracy")
         }
         found.append(
@@ -107,7 +107,7 @@ def standings(follower: Follower, until: int | None = None) -> list[Standing]:
                 numbers[point.members],
                 point,
                 is_best=place == 0 and bool(alive),
-                is_winner=point.members == digest.winner,
+                is_winner=point.members == history.winner,
                 train_loss=train_loss(follower, point, until),
                 val_loss=_latest(follower, "loss", point, until) if alive else None,
                 val_loss_std=_std(latest["loss"]),
@@ -128,11 +128,11 @@ def train_loss(follower: Follower, point: SweepPoint, until: int | None = None) 
 
 
 def _latest(follower: Follower, name: str, point: SweepPoint, until: int | None) -> float | None:
-    return digest_of(follower).points("validation", name, point.members).until(until).latest
+    return history_of(follower).points("validation", name, point.members).until(until).latest
 
 
 def _curve(follower: Follower, point: SweepPoint, until: int | None) -> tuple[float, ...]:
-    values = digest_of(follower).points("validation", "loss", point.members).until(until).values
+    values = history_of(follower).points("validation", "loss", point.members).until(until).values
     if len(values) < 2:
         series = follower.series("loss", point.members)
         end = len(series) if until is None else min(until, len(series))

@@ -79,7 +79,7 @@ class Evaluations:
         return Points(self._steps[: self._length], self._values[name][: self._length])
 
 
-class Digest(Fold):
+class EvaluationHistory(Fold):
     """One run's events as far as its curves need them.
 
     alone: the run has one member, whose evaluations are their own mean and are kept once.
@@ -174,10 +174,10 @@ def best_of(follower: Follower, member: Member, until: int | None = None) -> tup
     by = _by.get(follower)
     if by is None:
         by = _by[follower] = best_by(follower.folder)
-    digest = digest_of(follower)
-    points = digest.points("validation", by.metric.removeprefix("val_"), member)
+    history = history_of(follower)
+    points = history.points("validation", by.metric.removeprefix("val_"), member)
     if not len(points.steps):
-        by, points = BestBy(), digest.points("validation", "loss", member)
+        by, points = BestBy(), history.points("validation", "loss", member)
     there = np.isfinite(points.values) & (points.steps > 0)
     if until is not None:
         there &= points.steps <= until
@@ -189,19 +189,20 @@ def best_of(follower: Follower, member: Member, until: int | None = None) -> tup
 
 
 _by: weakref.WeakKeyDictionary[Follower, BestBy] = weakref.WeakKeyDictionary()
-_kept: weakref.WeakKeyDictionary[Follower, tuple[object, Digest]] = weakref.WeakKeyDictionary()  # and what it is of
+# Of each follower what its history is of, and the history.
+_kept: weakref.WeakKeyDictionary[Follower, tuple[object, EvaluationHistory]] = weakref.WeakKeyDictionary()
 
 
-def digest_of(follower: Follower) -> Digest:
-    """Return the digest of the events so far. It is made anew once a member has diverged.
+def history_of(follower: Follower) -> EvaluationHistory:
+    """Return the history of the events so far. It is made anew once a member has diverged.
 
-    For whoever may read the follower now.
+    Only the thread that may read the follower may call it.
     """
     alone = follower.layout is not None and len(follower.layout.members) == 1
     of = follower.diverged, alone, bool(follower.points)
-    made, digest = _kept.get(follower, (None, None))
-    if digest is None or made != of:
-        digest = Digest(follower.diverged, follower.points, alone=alone)
-        _kept[follower] = of, digest
-    digest.take(follower.events, follower.events.voided)
-    return digest
+    made, history = _kept.get(follower, (None, None))
+    if history is None or made != of:
+        history = EvaluationHistory(follower.diverged, follower.points, alone=alone)
+        _kept[follower] = of, history
+    history.take(follower.events, follower.events.voided)
+    return history

@@ -11,7 +11,7 @@ from descent.run.follower import Follower, Member
 from descent.run.series import MinMaxPyramid
 from descent.run.verdict import SHORTEST, WINDOW
 from tui.data.candidates import standings
-from tui.data.evaluations import best_of, digest_of
+from tui.data.evaluations import best_of, history_of
 from tui.data.log import LogLine
 from tui.data.recent import mean_before
 from tui.data.snapshot import TREND, BestEvaluation, LayerRow, Snapshot
@@ -57,7 +57,7 @@ def best_evaluation(follower: Follower, who: Member, until: int | None = None) -
     step, name, value = found
     at = _epoch(follower, step)
     epoch = round(at) if at is not None and abs(at - round(at)) < 1e-6 else None
-    points = digest_of(follower).points("validation", "accuracy", who)
+    points = history_of(follower).points("validation", "accuracy", who)
     accuracy = points.values[points.steps == step].tolist()[:1]
     return BestEvaluation(step, epoch, value, name.endswith("accuracy"), *accuracy)
 
@@ -78,14 +78,14 @@ def trend_of(series: MinMaxPyramid, end: int) -> tuple[float | None, ...]:
 
 
 def _epoch(follower: Follower, step: int) -> float | None:
-    changes = [event for event in digest_of(follower).resized if int(event["step"]) <= step]
+    changes = [event for event in history_of(follower).resized if int(event["step"]) <= step]
     epochs = epochs_since(changes[-1] if changes else None, follower.facts)
     return None if epochs is None else epochs.at(step)
 
 
 def _evaluated(follower: Follower, split: str, name: str, who: Member, step: int) -> tuple[float | None, float]:
     """The last value up to a step, and by which share of the one before it has changed."""
-    last = digest_of(follower).points(split, name, who).until(step).values[-2:].tolist()
+    last = history_of(follower).points(split, name, who).until(step).values[-2:].tolist()
     value = last[-1] if last and math.isfinite(last[-1]) else None
     known = len(last) == 2 and all(map(math.isfinite, last)) and last[0]
     return value, last[1] / last[0] - 1 if known else 0.0

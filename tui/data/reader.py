@@ -20,7 +20,7 @@ from descent.run.sweep import SweepPoint, member_name
 from descent.run.verdict import Evidence, Verdict, Watch, evidence_of, judge
 from tui.data import run_settings
 from tui.data.candidates import ranked, standings
-from tui.data.evaluations import digest_of
+from tui.data.evaluations import history_of
 from tui.data.log import Log
 from tui.data.machine import EVERY, Meters
 from tui.data.moment import OF_LAYERS, best_evaluation, moment, trend_of
@@ -31,8 +31,8 @@ from tui.data.snapshot import (
     USUAL_RATIO,
     Anomaly,
     LayerRow,
+    RunSummary,
     Snapshot,
-    Story,
     judged,
     preset_of,
 )
@@ -76,7 +76,7 @@ class SnapshotBuilder:
         self._taken = False
         self._parent = _parent(follower)
         self._unplanned: dict[str, Any] | None = None  # the latest plan, where `plan` is not of it yet
-        self._story = Story()
+        self._summary = RunSummary()
         self._values: dict[str, Any] = {}
         self._checkpoints: tuple[int, ...] = ()
         self._watch = Watch()
@@ -85,19 +85,19 @@ class SnapshotBuilder:
 
     def take(self, trends: Collection[str] = ()) -> Snapshot:
         """Return a snapshot of the run as the follower last saw it. trends: the layers whose sparkline is wanted."""
-        follower, story = self.follower, self._story
+        follower, summary = self.follower, self._summary
         facts, events = follower.facts, follower.events
         self.leading = None
         if follower.points:
             self.leading = ranked(follower)[0]
         self._want(trends)
-        self._digest(facts)
+        self._take_events(facts)
         if self._unplanned is not None and self._taken:  # the first picture of a run does not wait for its preset
             self.plan, self._unplanned = self._planned([self._unplanned]), None
         self._taken = True
-        epochs = epochs_since(story.last.get("batch_size"), facts)
+        epochs = epochs_since(summary.last.get("batch_size"), facts)
         per_epoch = None if epochs is None else epochs.per_epoch
-        total = story.total_steps or facts.get("total_steps")
+        total = summary.total_steps or facts.get("total_steps")
         epoch = 0.0 if epochs is None else epochs.at(follower.step)
         layout = follower.layout
         columns = layout.columns if layout is not None else ()
@@ -109,11 +109,11 @@ class SnapshotBuilder:
             preset=clean(str(facts.get("preset") or preset_of(follower.folder.id))),
             id=follower.folder.id,
             state=follower.state,
-            stage=str(story.last.get("stage", {}).get("stage", "")) if follower.state == "starting" else "",
-            reason=clean(str(story.last.get("state", {}).get("reason", ""))),
+            stage=str(summary.last.get("stage", {}).get("stage", "")) if follower.state == "starting" else "",
+            reason=clean(str(summary.last.get("state", {}).get("reason", ""))),
             is_gone=is_gone,
             parent=self._parent,
-            winner=winner_words(story.last["winner"]) if "winner" in story.last else "",
+            winner=winner_words(summary.last["winner"]) if "winner" in summary.last else "",
             step=follower.step,
             total_steps=total,
             epoch=epoch,
@@ -148,7 +148,7 @@ class SnapshotBuilder:
             values=self._values,
             hints=run_settings.hints(self._values, facts),
             actions=tuple(clean(str(name)) for name in facts.get("actions", ())),
-            **_own_loop(story.last.get("exact")),
+            **_own_loop(summary.last.get("exact")),
             schedule=schedule_of(self.preset),
             is_planned=self._unplanned is None,
             output=_tail(follower.folder.output) if self.wants_output else (),
@@ -171,12 +171,12 @@ class SnapshotBuilder:
         return judge(self._evidence)
 
     def _trend_of_validation(self) -> float:
-        values = digest_of(self.follower).points("validation", "loss", self.who).values[-2:].tolist()
+        values = history_of(self.follower).points("validation", "loss", self.who).values[-2:].tolist()
         known = len(values) == 2 and all(map(math.isfinite, values)) and values[0]
         return values[1] / values[0] - 1 if known else 0.0
 
     def _best_checkpoint(self) -> int | None:
-        told = [event["best"] for event in self._story.checkpoints if isinstance(event.get("best"), int)]
+        told = [event["best"] for event in self._summary.checkpoints if isinstance(event.get("best"), int)]
         return told[-1] if told and told[-1] in self._checkpoints and told[-1] > 0 else None
 
     def _seconds(self, columns: Sequence[str]) -> float:
@@ -208,19 +208,19 @@ class SnapshotBuilder:
         """Return whether the last snapshot left something out because its time was over."""
         return self._unplanned is not None
 
-    def _digest(self, facts: dict[str, Any]) -> None:
+    def _take_events(self, facts: dict[str, Any]) -> None:
         """Work that only an event can call for."""
         if not self.preset:
             self.preset = run_settings.settings(self.follower.folder)
         events = self.follower.events
-        new = {str(event.get("event")) for event in self._story.take(events, events.voided)}
+        new = {str(event.get("event")) for event in self._summary.take(events, events.voided)}
         if new & {"checkpoint", "state", "rewound", "resumed"}:
-            self._checkpoints = tuple(self.follower.folder.checkpoints(self._story.checkpoints))
+            self._checkpoints = tuple(self.follower.folder.checkpoints(self._summary.checkpoints))
         if new & {"plan", "rates", "command", "state", "rewound", "resumed"} or not self._values:
-            self._values = run_settings.values(self.preset, facts, self._story.edits)
+            self._values = run_settings.values(self.preset, facts, self._summary.edits)
             if facts.get("task") == "loop":
-                self.plan = ForeseenRates.of(self._story.last.get("rates"), self._values["lr_scale"])
-            plan = self._story.last.get("plan")
+                self.plan = ForeseenRates.of(self._summary.last.get("rates"), self._values["lr_scale"])
+            plan = self._summary.last.get("plan")
             if plan is not None:
                 self._values |= {"lr_scale": plan["lr_scale"], "optimizer.lr": plan["lr"]}
                 self._unplanned = plan
@@ -239,7 +239,7 @@ class SnapshotBuilder:
 
     def _anomaly(self) -> Anomaly | None:
         """The one that holds the run up now, if one does; else the collapse that the model is in."""
-        event = self._story.anomaly
+        event = self._summary.anomaly
         if event is None or self.follower.state not in ("paused", "failed"):
             return self._collapse()
         before = [step for step in self._checkpoints if step <= event["step"]]
@@ -258,7 +258,7 @@ class SnapshotBuilder:
         )
 
     def _collapse(self) -> Anomaly | None:
-        event = self._story.collapse
+        event = self._summary.collapse
         if event is None:
             return None
         since = int(event["since"])
@@ -321,7 +321,7 @@ class SnapshotBuilder:
 
     def _evaluated(self, split: str, name: str) -> float | None:
         """What the last evaluation said, of the member that is shown, or the mean of all."""
-        return digest_of(self.follower).points(split, name, self.who).latest
+        return history_of(self.follower).points(split, name, self.who).latest
 
     # --- layers ---
 

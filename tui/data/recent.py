@@ -7,7 +7,7 @@ from descent.run.epochs import RECENT, epochs_since
 from descent.run.follower import Follower, Member
 from descent.run.means import mean_over_samples, samples_of_batches
 from descent.run.state import ALIVE
-from tui.data.evaluations import digest_of
+from tui.data.evaluations import history_of
 
 
 def mean_now(follower: Follower, column: str, who: Member) -> float | None:
@@ -23,7 +23,7 @@ def mean_now(follower: Follower, column: str, who: Member) -> float | None:
 
 def mean_before(follower: Follower, column: str, who: Member, end: int, most: int | None = None) -> float | None:
     """Return the mean over the samples of an epoch's steps up to `end`, of `most` at most."""
-    changes = [event for event in digest_of(follower).resized if int(event["step"]) < end]
+    changes = [event for event in history_of(follower).resized if int(event["step"]) < end]
     epochs = epochs_since(changes[-1] if changes else None, follower.facts)
     length = epochs.per_epoch if epochs is not None else RECENT
     first = max(0, end - (length if most is None else min(length, most)))

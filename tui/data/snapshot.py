@@ -213,7 +213,7 @@ def preset_of(run_id: str) -> str:
     return parts[0] if len(parts) == 4 and parts[1].isdigit() and parts[2].isdigit() else run_id
 
 
-class Story(Health):
+class RunSummary(Health):
     """What the events say that a console shows at once.
 
     last: the latest event of each kind. edits: live settings, as they were changed. checkpoints: the events that tell

@@ -11,7 +11,7 @@ from descent.run.result_metrics import score_words
 from descent.run.sweep import name_of
 
 Event = dict[str, Any]
-Said = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or ""
+Words = tuple[str, str] | None  # the words, and one of widgets.lines.STYLES or ""
 
 STATES = {
     "starting": N_("starting"),
@@ -135,7 +135,7 @@ def _broken(what: object) -> str:
 # --- lines of the log ---
 
 
-def said(event: Event, facts: Event) -> Said:
+def said(event: Event, facts: Event) -> Words:
     """Return what the log says of an event; None for an event that has no line. facts: run.json.
 
     Of an evaluation, `epoch` is where it was made, if that is known.
@@ -157,7 +157,7 @@ def is_best(event: Event) -> bool:
     return bool(event.get("best") == event.get("step") != 0)
 
 
-def _state(event: Event, facts: Event) -> Said:
+def _state(event: Event, facts: Event) -> Words:
     reason = event.get("reason")
     match event.get("state"):
         case "finished":
@@ -171,7 +171,7 @@ def _state(event: Event, facts: Event) -> Said:
     return None  # a command, or an anomaly, has said why
 
 
-def _evaluation(event: Event, facts: Event) -> Said:
+def _evaluation(event: Event, facts: Event) -> Words:
     epoch = f"{_('epoch {epoch}', epoch=count(event['epoch']))}  " if names_epoch(event) else ""
     around = f" ± {spread('loss', event['spread'])}" if event.get("spread") is not None else ""
     loss = f" {number(event['loss'])}{around}" if "loss" in event else ""
@@ -185,7 +185,7 @@ def _scores(event: Event) -> str:
     return "".join(f"  {text}" for text in [*accuracy, *score_words(values)])
 
 
-def _member(event: Event, facts: Event) -> Said:
+def _member(event: Event, facts: Event) -> Words:
     state = str(event.get("state"))
     words = _(_MEMBER_STATES.get(state, STATES.get(state, state)))
     text = _("member {member} {state}", member=event.get("member"), state=words)
@@ -198,26 +198,26 @@ def winner_words(event: Event) -> str:
     return _("best: {values}  val {score}", values=values, score=number(event.get("score")))
 
 
-def _winner(event: Event, facts: Event) -> Said:
+def _winner(event: Event, facts: Event) -> Words:
     return winner_words(event), "good"
 
 
-def _ensemble(event: Event, facts: Event) -> Said:
+def _ensemble(event: Event, facts: Event) -> Words:
     split = split_words(str(event.get("split", "test")))
     loss = _("ensemble {split} loss {loss}", split=split, loss=number(event.get("loss")))
     return f"{loss}{_scores(event)}", "good"
 
 
-def _end_of_epoch(event: Event, facts: Event) -> Said:
+def _end_of_epoch(event: Event, facts: Event) -> Words:
     epoch, loss = count(event.get("epoch", 0)), number(event.get("train_loss"))
     return _("epoch {epoch}  train {loss}", epoch=epoch, loss=loss), ""
 
 
-def _checkpoint(event: Event, facts: Event) -> Said:
+def _checkpoint(event: Event, facts: Event) -> Words:
     return (_("saved as the best") if is_best(event) else _("saved")), "quiet"
 
 
-def _command(event: Event, facts: Event) -> Said:
+def _command(event: Event, facts: Event) -> Words:
     arguments = event.get("arguments") or {}
     match event.get("command"):
         case "pause" | "resume" as command:
@@ -252,14 +252,14 @@ def _edit(text: str) -> str:
     return f"{_(_SETTINGS.get(key, key.rpartition('.')[2]))} = {value}"
 
 
-def _anomaly(event: Event, facts: Event) -> Said:
+def _anomaly(event: Event, facts: Event) -> Words:
     what, layer = _broken(event.get("what", "loss")), event.get("layer")
     if layer:
         return _("the {what} is not finite in {layer}", what=what, layer=layer), "trouble"
     return _("the {what} is not finite", what=what), "trouble"
 
 
-def _spike(event: Event, facts: Event) -> Said:
+def _spike(event: Event, facts: Event) -> Words:
     loss, usual = number(event.get("loss")), number(event.get("usual"))
     return _("spike: loss {loss} (usually {usual})", loss=loss, usual=usual), "trouble"
 
@@ -275,17 +275,17 @@ def collapse_words(event: Event) -> str:
     return _("the loss is back at its start, {loss} (lowest {lowest})", loss=loss, lowest=number(event["lowest"]))
 
 
-def _collapse(event: Event, facts: Event) -> Said:
+def _collapse(event: Event, facts: Event) -> Words:
     return _(
         "collapsed at step {step}: {why}", step=count(event.get("since", 0)), why=collapse_words(event)
     ), "trouble"
 
 
-def _stall(event: Event, facts: Event) -> Said:
+def _stall(event: Event, facts: Event) -> Words:
     return _("the loss has stopped falling"), "warn"
 
 
-def _slow(event: Event, facts: Event) -> Said:
+def _slow(event: Event, facts: Event) -> Words:
     now, usual = rate(event.get("steps_per_second")), rate(event.get("usual"))
     if not event.get("try"):
         return _("slow: {now} step/s (usually {usual})", now=now, usual=usual), "warn"
@@ -293,27 +293,27 @@ def _slow(event: Event, facts: Event) -> Said:
     return _("slow: {now} step/s (usually {usual}); e: try {setting}", now=now, usual=usual, setting=setting), "warn"
 
 
-def _recovered(event: Event, facts: Event) -> Said:
+def _recovered(event: Event, facts: Event) -> Words:
     return _("recovered: the loss is down again"), "good"
 
 
-def _warning(event: Event, facts: Event) -> Said:
+def _warning(event: Event, facts: Event) -> Words:
     return str(event.get("message", "")), "warn"
 
 
-def _batch_size(event: Event, facts: Event) -> Said:
+def _batch_size(event: Event, facts: Event) -> Words:
     return _("batch size {size} from here on", size=event.get("size")), ""
 
 
-def _rewound(event: Event, facts: Event) -> Said:
+def _rewound(event: Event, facts: Event) -> Words:
     return _("back to step {step}", step=count(event.get("to", 0))), "you"
 
 
-def _resumed(event: Event, facts: Event) -> Said:
+def _resumed(event: Event, facts: Event) -> Words:
     return _("resumed at step {step}", step=count(event.get("to", 0))), "you"
 
 
-_SAY: dict[str, Callable[[Event, Event], Said]] = {
+_SAY: dict[str, Callable[[Event, Event], Words]] = {
     "state": _state,
     "evaluation": _evaluation,
     "epoch": _end_of_epoch,

@@ -14,7 +14,7 @@ from descent.run.rates import ForeseenRates
 from descent.run.series import MinMaxPyramid, take
 from descent.run.sweep import member_name
 from tui.data.candidates import COLOURS, ranked, sign_of, style_of
-from tui.data.evaluations import Points, best_of, digest_of
+from tui.data.evaluations import Points, best_of, history_of
 from tui.data.recent import mean_now
 from tui.plot.chart_data import NOTHING, Best, ChartData, Line, Mark
 from tui.plot.sampling import (
@@ -117,7 +117,7 @@ def evaluation_curve(
         return _of_candidates(
             follower, name, view, 0.0, goal=None, factor=factor, sparse=False, picked=picked, rows=False
         )
-    points = digest_of(follower).points("validation", name, "mean" if picked is None else picked)
+    points = history_of(follower).points("validation", name, "mean" if picked is None else picked)
     lines = [points_line(points, view, factor)] if len(points.steps) else []
     fits_log = not bool((points.values < 0).any())
     return _data(follower, view, lines, points=points, factor=factor, fits_log=fits_log, note=_together(follower))
@@ -220,7 +220,7 @@ def _measured(
     sparse, name = (True, column) if column == "grad_norm" else (False, "train")
     total = None if sparse else total_steps(follower)
     shown = _members(follower) if who is None else who
-    points = Points() if sparse else digest_of(follower).points("validation", column, shown if who else "mean")
+    points = Points() if sparse else history_of(follower).points("validation", column, shown if who else "mean")
     many = shown == "mean"
     if many:
         _want(follower, column, picked)
@@ -263,7 +263,7 @@ def _of_candidates(
     A member that was picked is drawn as in a run of its own, with the candidates behind it. Of many candidates only
     the best have colours. rows: whether the rows have such a column too.
     """
-    digest, total = digest_of(follower), None if sparse else total_steps(follower)
+    digest, total = history_of(follower), None if sparse else total_steps(follower)
     evaluated = {} if sparse else {p.members: digest.points("validation", column, p.members) for p in follower.points}
     by_evaluations = not rows or any(len(points.steps) > 1 for points in evaluated.values())
     order = ranked(follower)

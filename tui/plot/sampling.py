@@ -13,7 +13,7 @@ from descent.run import series
 from descent.run.epochs import epochs_since
 from descent.run.follower import Follower
 from descent.run.series import MinMaxPyramid, Steps
-from tui.data.evaluations import Points, digest_of
+from tui.data.evaluations import Points, history_of
 from tui.plot import smoothing as smoothed
 from tui.plot.axes import reach
 from tui.plot.chart_data import Line, Mark
@@ -198,7 +198,7 @@ def points_line(points: Points, view: View, factor: float) -> Line:
 
 def marks_in(follower: Follower, view: View) -> tuple[Mark, ...]:
     """What has been changed, all of a step at one mark. Of steps that share a dot the last one, and each anomaly."""
-    digest = digest_of(follower)
+    digest = history_of(follower)
     first, last = view.scale.steps(np.array(view.range))
     shown = _by_step(digest.marks_between(int(first), int(last)))
     if not shown:
@@ -244,7 +244,7 @@ def scale(follower: Follower, mode: XMode) -> Scale:
 
 def _epochs(follower: Follower) -> tuple[Floats, Floats] | None:
     """Steps and the epochs they lie at: an epoch has fewer steps once the batch is larger."""
-    changes = digest_of(follower).epochs
+    changes = history_of(follower).epochs
     last = changes[-1] if changes else epochs_since(None, follower.facts)
     if last is None:
         return None
@@ -259,5 +259,5 @@ def _epochs(follower: Follower) -> tuple[Floats, Floats] | None:
 
 def total_steps(follower: Follower) -> int | None:
     """The run's last step as planned now."""
-    total = digest_of(follower).total_steps or follower.facts.get("total_steps")
+    total = history_of(follower).total_steps or follower.facts.get("total_steps")
     return int(total) if total else None

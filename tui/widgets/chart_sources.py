@@ -22,7 +22,7 @@ from descent.run.metrics import Metrics
 from engine.labs import grading
 from engine.labs.format import Check
 from tui.data.chosen_charts import EVALUATED, SCALAR
-from tui.data.evaluations import digest_of
+from tui.data.evaluations import history_of
 from tui.data.reader import Reader, schedule_of
 from tui.data.words import split_words
 from tui.plot import curves
@@ -82,7 +82,7 @@ class Panes:
         with self._reader.looking() as follower:
             if follower is None:
                 return []
-            evaluated = digest_of(follower).names("validation")
+            evaluated = history_of(follower).names("validation")
             scalars = [f"{SCALAR}{name}" for name in follower.scalars.names.values()]
             return scalars + [f"{EVALUATED}{name}" for name in evaluated if name not in ("loss", "accuracy")]
 

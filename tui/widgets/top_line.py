@@ -48,7 +48,7 @@ class LabLine(Lines):
         return [spread(left, right, width)]
 
 
-class Said(Lines):
+class NoticeLine(Lines):
     """One line: the last notice."""
 
     notice = Notice("")

@@ -17,7 +17,7 @@ from tui.screens.dialogs import Ask
 from tui.screens.lab.keys import KEYS
 from tui.screens.lab.panel import LabPanel
 from tui.widgets.key_line import Hint, KeyLine, written
-from tui.widgets.top_line import LabLine, Said
+from tui.widgets.top_line import LabLine, NoticeLine
 
 BACK_AT = 4  # among the keys: before those for which a small screen has no room
 _OWN_KEYS: dict[Next, str] = {"run": "lab.go", "check": "lab.check", "write": "lab.write", "explain": "lab.why"}
@@ -30,7 +30,7 @@ class LabScreen(Screen[None]):
     AUTO_FOCUS = "Guide"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - Textual's own
     CSS = """
-    LabScreen Said { height: 1; padding: 0 1; }
+    LabScreen NoticeLine { height: 1; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *KEYS,
@@ -48,7 +48,7 @@ class LabScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield LabLine()
         yield self.panel
-        yield Said()
+        yield NoticeLine()
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -59,7 +59,7 @@ class LabScreen(Screen[None]):
         await self.panel.look_again()
 
     def on_show_notice(self, message: ShowNotice) -> None:
-        self.query_one(Said).say(message.notice)
+        self.query_one(NoticeLine).say(message.notice)
 
     def _show(self) -> None:
         """Show the lab's status, and what the keys do now."""
