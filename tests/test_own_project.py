@@ -33,6 +33,10 @@ async def main():
         await descent.start("linear-regresion")
     except descent.DescentError as error:
         print("linear-regression" in str(error))
+    try:
+        descent.load("scripted")
+    except descent.DescentError as error:
+        print("`engine` is " + engine.__file__ in str(error))
 
 asyncio.run(main())
 print(sync.start("linear-regression", ["train.epochs=2"]).wait())
@@ -112,7 +116,7 @@ def test_commands_and_workers_find_their_own_modules(project: Path) -> None:
 def test_a_script_has_both_descent_and_its_own_engine(project: Path, warm_there: dict[str, str]) -> None:
     """`import descent` would take a name away that the project's own scripts import."""
     printed = python(project, "script.py", env=warm_there)
-    assert printed.split("\n")[:4] == ["finished 2", "finished 4", "True", "finished"]
+    assert printed.split("\n")[:5] == ["finished 2", "finished 4", "True", "True", "finished"]
 
 
 def test_a_model_s_code_that_imports_such_a_module_is_told_what_to_do(
@@ -189,6 +193,6 @@ def test_the_console_opens_trains_and_opens_a_lab(
     terminal.press("Enter")
     terminal.wait_for("enter start")
     terminal.press("Enter")
-    terminal.wait_for("finished")
+    terminal.wait_for("✓ test")  # the receipt
     terminal.start([*own, *DESCENT, "lab"], project, session="lab")
     terminal.wait_for("enter get files")
