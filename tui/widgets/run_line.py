@@ -49,19 +49,19 @@ def look_at(runs: Sequence[RunStatus], changed: Callable[[RunStatus], str]) -> L
 
 
 def _best(runs: Sequence[RunStatus]) -> frozenset[Path]:
-    """Return the best of the ended runs of each preset that has several, by test, else by validation.
+    """Return the best of the ended runs of each preset that has several, by validation, else by test.
 
-    A run whose model is broken is none of them.
+    The test must not choose where something else can. A run whose model is broken is none of them.
     """
     groups: dict[tuple[str, str, bool], list[tuple[float, Path]]] = {}
     for run in runs:
-        for split in ("test", "validation"):
+        for split in ("validation", "test"):
             loss, accuracy = run.last(split) or (None, None)
             value = loss if accuracy is None else -accuracy
             if value is not None and not run.alive and run.preset and run.broken is None:
                 groups.setdefault((run.preset, split, accuracy is None), []).append((value, run.folder.path))
     found: dict[str, Path] = {}
-    for (preset, _split, _loss), values in sorted(groups.items(), key=lambda group: group[0][1] != "test"):
+    for (preset, _split, _loss), values in sorted(groups.items(), key=lambda group: group[0][1] == "test"):
         if len(values) > 1 and preset not in found and min(values)[0] < max(values)[0]:
             found[preset] = min(values)[1]
     return frozenset(found.values())

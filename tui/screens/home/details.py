@@ -166,12 +166,12 @@ def _parameters(preset: "Preset | None", runs: Sequence[RunStatus]) -> int | Non
 
 
 def _runs(runs: Sequence[RunStatus]) -> str:
-    """Return how many there are, and the best accuracy on the test split."""
-    tested = [run.last("test") for run in runs]
-    best = max((accuracy for __, accuracy in filter(None, tested) if accuracy is not None), default=None)
+    """Return how many there are, and the best accuracy in validation."""
+    validated = [run.last("validation") for run in runs]
+    best = max((accuracy for __, accuracy in filter(None, validated) if accuracy is not None), default=None)
     if best is None:
         return f"{len(runs)}"
-    return _("{count}, best {accuracy} on test", count=len(runs), accuracy=percent(best))
+    return _("{count}, best {accuracy} in validation", count=len(runs), accuracy=percent(best))
 
 
 def _file(path: Path, width: int, most: int) -> list[Line]:

@@ -71,7 +71,7 @@ class Study:
 
     @property
     def best(self) -> RunStatus | None:
-        """Return the ended run with the best result: of the test, else of the validation."""
+        """Return the ended run with the best result: of the validation, else of the test."""
         ended = {run.folder.path: run for run in self.runs if not run.alive}
         own = [replace(run, preset="study") for run in ended.values()]  # of whatever presets, they are compared
         found = look_at(own, lambda run: "").best
@@ -265,7 +265,7 @@ def _by_preset(ended: Sequence[RunStatus]) -> list[Item]:
 
 
 def _rank(run: RunStatus) -> tuple[bool, int, float]:
-    for place, split in enumerate(("test", "validation")):
+    for place, split in enumerate(("validation", "test")):
         loss, accuracy = run.last(split) or (None, None)
         value = loss if accuracy is None else -accuracy
         if value is not None:

@@ -378,7 +378,11 @@ class Home(Screen[None]):
         """List the runs by time, or by preset with the best first."""
         self._order = "preset" if self._order == "latest" else "latest"
         self._show_list()
-        told = _("runs by preset, the best first") if self._order == "preset" else _("runs by time, the latest first")
+        told = (
+            _("runs by preset, the best in validation first")
+            if self._order == "preset"
+            else _("runs by time, the latest first")
+        )
         self.app.tell(told, seconds=2)
 
     def action_edit(self) -> None:

@@ -341,15 +341,31 @@ def test_changed_settings_as_few_words() -> None:
 def test_the_best_run_of_a_preset_has_a_star(tmp_path: Path) -> None:
     """A run of another preset would be called better for an easier task."""
 
-    def run(name: str, preset: str, accuracy: float) -> RunStatus:
+    def run(name: str, preset: str, accuracy: float, split: str = "test") -> RunStatus:
         folder = RunFolder(tmp_path / name)
-        return RunStatus(folder, state="finished", preset=preset, reached={"test": (0.1, accuracy)})
+        return RunStatus(folder, state="finished", preset=preset, reached={split: (0.1, accuracy)})
 
     runs = [run("a", "digits", 0.9), run("b", "digits", 0.95), run("c", "moons", 0.99)]
     assert look_at(runs, lambda run: "").best == {tmp_path / "b"}
     lines = [text_of_line(run_line(each, 60, now=0.0, look=look_at(runs, lambda run: "lr 0.01"))) for each in runs]
     assert ["★" in line for line in lines] == [False, True, False]
     assert all("lr 0.01" in line and len(line) == 60 for line in lines)
+
+
+def test_the_test_split_does_not_choose_where_there_is_a_validation(tmp_path: Path) -> None:
+    """The best of twenty runs by the test looks better than it is: it was chosen on the samples that judge it."""
+
+    def run(name: str, validation: float, test: float) -> RunStatus:
+        reached = {"validation": (0.1, validation), "test": (0.1, test)}
+        return RunStatus(RunFolder(tmp_path / name), state="finished", preset="digits", reached=reached)
+
+    runs = [run("a", 0.9, 0.95), run("b", 0.95, 0.9)]
+    assert look_at(runs, lambda run: "").best == {tmp_path / "b"}
+    listed = rows.listed(rows.Found(runs=runs, presets=[]), "", {}, order="preset", now=NOW)
+    assert [item.name for item in listed if isinstance(item, RunStatus)] == ["b", "a"]
+    study = rows.Study(tmp_path, tuple(runs))
+    assert study.best is not None
+    assert study.best.name == "b"
 
 
 def text_of_line(line: Line) -> str:
