@@ -1,12 +1,9 @@
-"""Makes the README's pictures from real runs in the real app: python -m tests.tools.screenshots [FOLDER [SCENE…]]
+"""Makes the README's pictures from real runs in the real app. Of the scene digits it makes the recording too."""
 
-SCENE: compare, moons, digits, loop or home; all of them without any. Of digits it makes the recording too.
-"""
-
+import argparse
 import asyncio
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -129,7 +126,11 @@ def steps(run: RunFolder) -> int:
     return len(Metrics(run.path)) if (run.path / "metrics.json").exists() else 0
 
 
-FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent).absolute()
+PARSER = argparse.ArgumentParser(prog="python -m tests.tools.screenshots", description=__doc__)
+PARSER.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent, help="where they are put")
+PARSER.add_argument("scene", nargs="*", help="compare, moons, digits, loop or home; all of them without any")
+GIVEN = PARSER.parse_args()
+FOLDER: Path = GIVEN.folder.absolute()
 
 
 def save(pilot: Pilot[None], name: str) -> None:
@@ -198,8 +199,7 @@ def main() -> None:
         os.chdir(place)
         for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             os.environ[variable] = f"{place}/home"
-        wanted = sys.argv[2:] or list(SCENES)
-        for scene in wanted:
+        for scene in GIVEN.scene or SCENES:
             SCENES[scene]()
 
 
