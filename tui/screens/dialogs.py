@@ -60,6 +60,11 @@ class Ask(ModalScreen[Value | None], Generic[Value]):
         if self._answers_from == math.inf:
             self._answers_from = time.monotonic() + REACTION
 
+    @property
+    def takes_keys(self) -> bool:
+        """Whether a key that is pressed now is an answer."""
+        return time.monotonic() >= self._answers_from
+
     def _shown(self) -> Text:
         terminal = getattr(self.app, "terminal", None)
         text = self._text if isinstance(self._text, Text) else Text(lines(self._text))

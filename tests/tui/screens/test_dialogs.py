@@ -1,6 +1,5 @@
 """Ask, help, settings and overrides: a dialog that takes the wrong key or hides what is wrong misleads its user."""
 
-import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ async def test_a_key_typed_ahead_agrees_to_nothing(place: Path, monkeypatch: pyt
         assert not answers  # the clock runs from when it was first seen
         question = Ask("and now?", "", [("y", "yes", True)], careful=True)
         app.push_screen(question, answers.append)
-        await until(pilot, lambda: question._answers_from < math.inf, "the question to be seen")
+        await until(pilot, lambda: question.takes_keys, "the question to be seen")
         await pilot.press("y")
         await until(pilot, lambda: answers, "the answer")
     assert answers == [True]
