@@ -67,4 +67,4 @@ async def test_an_app_without_a_terminal_leaves_the_collector_alone() -> None:
     before = gc.get_freeze_count()
     async with DescentApp().run_test():
         pass
-    assert gc.get_freeze_count() == before
+    assert gc.get_freeze_count() <= before  # fewer where objects have gone that another test's worker had frozen
