@@ -82,6 +82,7 @@ class LoopState:
         self._step = 0
         self._shapes: dict[str, tuple[int, ...]] = {}  # of weights and buffers, as of the first checkpoint
         self._began = self._over = self._through = False
+        self._is_finished = False  # before this process, and nothing is left to train: so it stays
         self._is_in_turn = self._save_wanted = self._is_updating = False
         self._at_work = 0  # while commands are followed or a checkpoint is written
         self._asked = False  # whether the script has asked at which step to begin
@@ -322,6 +323,8 @@ class LoopState:
                 self._signals.give_back()
 
     def _tell_end(self, state: RunState, reason: str | None) -> None:
+        if self._is_finished:
+            state, reason = "finished", None
         if state == "starting":  # anew, in this same process
             self._events.awaited(os.getpid())
         else:

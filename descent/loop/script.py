@@ -59,7 +59,7 @@ def main(folder: str, script: str, *arguments: str) -> int:
         while trace is not None and trace.tb_frame.f_code.co_filename != script:
             trace = trace.tb_next
         if isinstance(error, DescentError):
-            complain(str(error))
+            complain(start.with_place(error))
             return error.exit_code
         traceback.print_exception(type(error), error, trace)
         start.say(last_words)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from descent.run.remove import is_empty
 _LONGEST_REASON = 300
 
 _current: Loop | None = None
+_ends_with_process = False
 _launched = False  # whether `descent run` has made the current run, and no script has asked for it yet
 
 
@@ -50,6 +52,7 @@ def init(
     Raises DescentError if another process trains that run, or if it is a preset's.
     """
     global _launched  # noqa: PLW0603
+    _end_with_process()
     settings = dict(config) if isinstance(config, Mapping) else dict(vars(config)) if config is not None else {}
     if _current is not None and _launched:
         _launched = False
@@ -74,8 +77,7 @@ def init(
 def begin(claim: Claim, name: str, *, keep: int, statistics_every: int | None, launched: bool = False) -> Loop:
     """Let this process train the run of a folder that it has claimed."""
     global _current, _launched  # noqa: PLW0603 - a process trains one run at a time
-    if _current is None:
-        _end_with_process()
+    _end_with_process()
     _current = Loop(claim, name, keep=keep, statistics_every=statistics_every, signals=_signals())
     _launched = launched
     return _current
@@ -84,8 +86,6 @@ def begin(claim: Claim, name: str, *, keep: int, statistics_every: int | None, l
 def _follow(name: str) -> Loop:
     """Return the run in a process that follows rank 0."""
     global _current  # noqa: PLW0603
-    if _current is None:
-        _end_with_process()
     _current = Follower(name, _signals())
     return _current
 
@@ -106,13 +106,32 @@ def _folder(name: str, run_id: str | None, runs_dir: Path | None) -> RunFolder:
                         run=run_id,
                     )
                 )
+            _refuse_replacing(folder)
             find.note_start(folder.path)
             return folder
     return make(name, run_id, runs_dir, start_of_process())
 
 
+def _refuse_replacing(folder: RunFolder) -> None:
+    """Raise DescentError if a run is finished, and its loop, which begins anew, would write over what it came to."""
+    told = folder.last("exact") or {}
+    if told.get("driver") == "" and told.get("library") == "" and folder.state() == "finished":
+        raise DescentError(
+            _(
+                "{run} is finished, and the loop of this script begins anew whenever it is started, so the numbers "
+                "of {run} would be lost. Choose another id, or delete that run first: descent rm {run}. A loop over "
+                "run.batches or run.steps would go on instead",
+                run=folder.id,
+            )
+        )
+
+
 def _end_with_process() -> None:
     """End the current run with this process, however that ends, as far as Python can tell."""
+    global _ends_with_process  # noqa: PLW0603
+    if _ends_with_process:
+        return
+    _ends_with_process = True
     before = sys.excepthook
 
     def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -120,7 +139,10 @@ def _end_with_process() -> None:
             before(kind, error, trace)
             return
         last_words = fail(error)
-        before(kind, error, trace)
+        if isinstance(error, DescentError):
+            say(with_place(error))
+        else:
+            before(kind, error, trace)
         say(last_words)
 
     sys.excepthook = failed
@@ -175,6 +197,18 @@ def fail(error: BaseException) -> str:
     reason = shorten(clean(str(error)), _LONGEST_REASON)
     fail_for(reason if isinstance(error, DescentError) else f"{type(error).__name__}: {reason}".removesuffix(": "))
     return last_words
+
+
+def with_place(error: DescentError) -> str:
+    """Return an error of ours with the line of the script that met it, in the place of a traceback."""
+    ours = Path(__file__).parents[1]
+    lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    lines = [
+        (file, line)
+        for file, line in lines
+        if file.is_file() and not file.is_relative_to(ours) and "site-packages" not in file.parts
+    ]
+    return f"{lines[-1][0].name}:{lines[-1][1]}: {error}" if lines else str(error)
 
 
 def say(text: str) -> None:

@@ -67,10 +67,26 @@ class SteppedLoop(SteeredLoop):
                     _("{run}: its checkpoint is of another loop than run.{driver}", run=self.id, driver=driver)
                 )
             self._restore(self._saved)
+        is_through = self._driver.is_over
+        self._is_finished = is_through and not self._is_forked and self._finished_before()
         self._begin()
-        if self._is_forked and self._driver.is_over:
-            self.warn(_("the loop ends where this fork begins, so nothing is left to train; let it be longer"))
+        if is_through:
+            self.warn(self._why_nothing_is_left())
         self._between_turns(first=True)
+
+    def _finished_before(self) -> bool:
+        """Whether the process that trained the run before this one has finished it."""
+        states = [event["state"] for event in self.folder.events() if event["event"] == "state"]
+        return [state for state in states if state != "starting"][-1:] == ["finished"]
+
+    def _why_nothing_is_left(self) -> str:
+        if self._is_forked:
+            return _("the loop ends where this fork begins, so nothing is left to train; let it be longer")
+        return _(
+            "{run} is through with its loop, so nothing is left to train. Choose another id for another run, or let "
+            "the loop be longer",
+            run=self.id,
+        )
 
     def _change_as_forked(self) -> None:
         """Make the changes that the fork was asked for. Its first checkpoint is to have them."""
@@ -105,7 +121,7 @@ class SteppedLoop(SteeredLoop):
             self._events.write("resumed", to=self._step, log=log)
             promise_again(lost, self._step, self._events, self.warn)
         if goes_on and self._saved is not None:
-            self._tell_changes()
+            self._tell_going_on()
         self._handler = CommandHandler(self, self._queue, self._events, script_of(self.folder.path), lost)
         self._exit.enter_context(self.clock.running())
         self._events.state("running", step=self._step)
@@ -154,8 +170,11 @@ class SteppedLoop(SteeredLoop):
             )
         )
 
-    def _tell_changes(self) -> None:
-        """Tell what of the script has changed since the run began, which goes on with it."""
+    def _tell_going_on(self) -> None:
+        """Tell from where the run goes on, and what of its script has changed since it began."""
+        if not self._is_forked and not (self._driver.kind and self._driver.is_over):
+            text = _("{run} goes on from step {step:,}", run=self.id, step=self._step)
+            print(f"descent: {text}", file=sys.stderr)
         found = changes(start_of(self.folder) or {})
         self._driver.reasons += found
         for change in found:
@@ -379,4 +398,5 @@ class SteppedLoop(SteeredLoop):
     def _write_exact(self, driver: str, reasons: Sequence[str]) -> None:
         """Write whether the run is exact, and what people can't ask of it: a console does not offer that."""
         told = {"driver": driver, "why_not": list(reasons), "refused": self._refused(), "has_epochs": self.has_epochs}
+        told["library"] = self._driver.library
         self._events.write("exact", step=self._step, **told)

@@ -25,13 +25,13 @@ class WorkerLock:
     def __init__(self, run: Path) -> None:
         self.pid, self.is_announced = os.getpid(), False
         if _own(run) is not None:
-            raise _taken(run)
+            raise taken(run)
         self._file = os.open(run / "worker.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 0, 1)  # from byte 1 on
         except OSError:
             os.close(self._file)
-            raise _taken(run) from None
+            raise taken(run) from None
         self._key = _key(os.fstat(self._file))
         _held[self._key] = self
 
@@ -58,9 +58,15 @@ def _own(run: Path) -> WorkerLock | None:
     return lock if lock is not None and lock.pid == os.getpid() else None
 
 
-def _taken(run: Path) -> DescentError:
+def taken(run: Path) -> DescentError:
+    """Return what a second process is told that would train a run."""
     return DescentError(
-        _("{run} is training already, in process {pid}; nothing was changed", run=run.name, pid=worker_pid(run))
+        _(
+            "{run} is training already, in process {pid}; nothing was changed. Watch it with: descent attach {run}; "
+            "another run needs another id",
+            run=run.name,
+            pid=worker_pid(run),
+        )
     )
 
 

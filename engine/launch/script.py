@@ -23,7 +23,7 @@ from descent.loop.project import check_there, moved
 from descent.run import find
 from descent.run.events import SCRIPT, Events
 from descent.run.folder import RunFolder, create, new_id
-from descent.run.lock import worker_pid
+from descent.run.lock import taken, worker_pid
 from descent.run.progress import Ending
 from descent.run.remove import free_id, is_empty
 from descent.run.schema import EVENTS, LOOP_FILE, EventReader
@@ -279,11 +279,8 @@ def _go_on(folder: RunFolder, begun: Mapping[str, Any], *, detached: bool) -> No
 
 
 def _check_free(folder: RunFolder) -> None:
-    pid = worker_pid(folder.path)
-    if pid is not None:
-        raise DescentError(
-            _("{run} is training already, in process {pid}; nothing was changed", run=folder.id, pid=pid)
-        )
+    if worker_pid(folder.path) is not None:
+        raise taken(folder.path)
 
 
 def _start(

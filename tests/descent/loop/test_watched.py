@@ -23,6 +23,8 @@ KILLED = DRIVEN.replace(
 """,
 )
 
+WATCHED = "import descent; descent.init(id='driven', runs_dir='runs').watch(model, optimizer)\n"
+
 
 @pytest.mark.slow
 def test_a_watched_script_ends_as_the_unwatched_one(script: Made) -> None:
@@ -255,10 +257,34 @@ def test_one_id_is_trained_by_one_process(script: Made) -> None:
     second = Script(first.folder)
     second.start(DRIVEN).end()
     assert second.code == 1
-    assert "is training already, in process" in second.err
+    assert "train.py:" in second.err
+    assert "driven is training already, in process" in second.err
+    assert "Watch it with: descent attach driven; another run needs another id" in second.err
+    assert "Traceback" not in second.err
     send(first, "resume")
     assert first.end().code == 0
     assert len(Metrics(first.run.path)) == 30
+
+
+@pytest.mark.slow
+def test_a_finished_run_stays_what_it_is_when_its_script_is_started_again(script: Made) -> None:
+    """A second start with the same id would write over a result, or end in an error that says nothing of the id."""
+    driven = script("driven").start(DRIVEN.replace("\ndone()", "\nprint(x.shape)")).end()
+    assert driven.code == 0, driven.err
+    again = driven.start(DRIVEN.replace("\ndone()", "\nprint(x.shape)")).end()
+    assert "driven is through with its loop, so nothing is left to train. Choose another id" in again.err
+    assert "NameError" in again.err
+    assert again.run.state() == "finished"
+
+    undriven = PLAIN.replace("for epoch", WATCHED + "for epoch")
+    once = script("undriven").start(undriven).end()
+    assert once.code == 0, once.err
+    twice = once.start(undriven).end()
+    assert "train.py:" in twice.err
+    assert "driven is finished, and the loop of this script begins anew" in twice.err
+    assert "Choose another id, or delete that run first: descent rm driven" in twice.err
+    assert "Traceback" not in twice.err
+    assert (twice.run.state(), len(Metrics(twice.run.path))) == ("finished", 30)
 
 
 @pytest.mark.slow
