@@ -6,7 +6,7 @@ translate later. `python -m tests.tools.translations` brings the catalogues up t
 
 import gettext
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import zip_longest
@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from descent.common.errors import DescentError
 from descent.common.files import write_atomically
+from descent.common.korean import with_particles
 from descent.common.paths import config_dir
 
 Language = Literal["en", "ko"]
@@ -27,20 +28,26 @@ _STANDARD = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 def _(text: str, **fields: Any) -> str:
     """Return `text` in the current language, its {fields} filled in."""
     found = text if language() == "en" else _catalogue(language()).gettext(text)
-    return found.format(**fields) if fields else found
+    return _filled(found, fields)
 
 
 def pgettext(context: str, text: str, **fields: Any) -> str:
     """Like `_`, for a text that has two meanings: "train" is a split of the data, and a key that starts a run."""
     found = text if language() == "en" else _catalogue(language()).pgettext(context, text)
-    return found.format(**fields) if fields else found
+    return _filled(found, fields)
 
 
 def ngettext(one: str, many: str, count: int, **fields: Any) -> str:
     """Like `_`, with {count} filled in: `one` where the count is 1, else `many`."""
     english = one if count == 1 else many
     found = english if language() == "en" else _catalogue(language()).ngettext(one, many, count)
-    return found.format(count=count, **fields)
+    return _filled(found, {"count": count, **fields})
+
+
+def _filled(text: str, fields: Mapping[str, Any]) -> str:
+    if not fields:
+        return text
+    return with_particles(text.format(**fields)) if language() == "ko" else text.format(**fields)
 
 
 def N_(text: str) -> str:  # noqa: N802 - the name that gettext's users know

@@ -20,6 +20,7 @@ from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
 from descent.run.schema import ShapeError
 from engine.labs import flow, grading, progress
+from engine.labs.checks import catalogue, criterion
 from engine.labs.explanation import UNFILLED
 from engine.labs.format import Check
 from engine.labs.grader import Grader
@@ -216,12 +217,22 @@ def unmet(status: LabStatus) -> list[Check]:
     return [check for check in found if check.id not in status.unwritten] or found
 
 
-def first_unmet(status: LabStatus) -> str:
-    """Return the first criterion that the latest grading did not find met, with its reason; "" if there is none."""
-    for check in unmet(status):
+def first_unmet(status: LabStatus, file: Path) -> str:
+    """Return the first criterion that the latest grading did not find met, with its reason; "" if there is none.
+
+    Those of `file`, one of the learner's, come before the others.
+    """
+    for check in sorted(unmet(status), key=lambda check: not _is_of(check, file, status.lab.id)):
         why = status.explanations.get(check.id) or status.errors.get(check.id) or status.instead.get(check.id)
         return clean(": ".join(filter(None, [unmarked(str(check.text)), why])))
     return ""
+
+
+def _is_of(check: Check, file: Path, lab_id: str) -> bool:
+    """Return whether a check looks at this file: at the code, or at the run of a preset."""
+    if any(catalogue.asks_code(source) for source in criterion.sources(check)):
+        return file.suffix == ".py"
+    return file.name == "-".join(filter(None, [lab_id, check.part])) + ".toml"
 
 
 def changed_since(run: RunFolder, standing: LabStatus) -> list[str]:

@@ -336,6 +336,12 @@ def problems(source: str, further: Collection[str] = ()) -> Iterator[str]:
                 yield _("{name}: there is no such name{meant}", name=name, meant=did_you_mean(name, known))
 
 
+def asks_code(source: str) -> bool:
+    """Return whether an expression looks at the learner's code, and not at a run alone."""
+    names = {one.name for one in OF_CODE}
+    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(evaluator.parse(source)))
+
+
 def _wrong_call(function: Function, call: ast.Call) -> Iterator[str]:
     given = len(call.args) + len(call.keywords)
     for keyword in call.keywords:

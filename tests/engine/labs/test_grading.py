@@ -292,7 +292,7 @@ def test_a_distance_is_told_with_the_two_numbers_it_is_between(tmp_path: Path) -
     assert against(told_of["many"]) == "2  (≤ 0)  3 instead of 1"  # only where they are farthest apart
     assert "instead" not in against(told_of["loss"])
     use("ko")
-    assert against(told_of["lr"]) == "0.25  (≤ 0.05)  0.4이어야 하는데 0.5입니다"
+    assert against(told_of["lr"]) == "0.25  (≤ 0.05)  0.4여야 하는데 0.5입니다"
 
 
 SOURCE = """

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from descent.common.text import unmarked
 from descent.run.folder import RunFolder
 from descent.run.layout import Layout
 from descent.run.metrics import MetricsWriter
@@ -131,7 +132,31 @@ def test_what_is_wrong_comes_before_what_is_still_to_be_written() -> None:
         status, outcomes={"first-step": (None, False), "gradient": (1.0, False)}, verdict={"checks": checks}
     )
     assert [check.id for check in unmet(both)] == ["gradient"]
-    assert first_unmet(both).endswith("The sign is wrong")
+    file = Path("gd-line.py")
+    assert first_unmet(both, file).endswith("The sign is wrong")
     one = replace(both, outcomes={"first-step": (None, False), "gradient": (0.0, True)})
     assert [check.id for check in unmet(one)] == ["first-step"]
-    assert "not filled in" in first_unmet(one)
+    assert "not filled in" in first_unmet(one, file)
+
+
+def test_what_is_wrong_in_the_file_that_is_open_comes_first() -> None:
+    """Who has written `pull` and has not turned the loss yet would be told of the line alone."""
+    status = look_at_lab("outliers")
+    checks = [{"id": "intercept"}, {"id": "pull", "explanation": {"id": "sign", "text": "The sign is wrong"}}]
+    status = replace(status, outcomes={"intercept": (0.471, False), "pull": (2.0, False)}, verdict={"checks": checks})
+    assert first_unmet(status, Path("outliers.py")).endswith("The sign is wrong")
+    assert first_unmet(status, Path("outliers.toml")).startswith("b is within 0.1 of 1")
+    only_line = replace(status, outcomes={"intercept": (0.471, False), "pull": (0.0, True)})
+    assert first_unmet(only_line, Path("outliers.py")).startswith("b is within 0.1 of 1")
+
+
+def test_a_criterion_of_a_part_is_of_its_preset() -> None:
+    status = look_at_lab("optimizers")
+    parts = {check.part: check.id for check in status.lab.model.checks}
+    first, second = list(parts)[:2]
+    outcomes = {parts[first]: (0.0, False), parts[second]: (0.0, False)}
+    status = replace(status, outcomes=outcomes)
+    for part in (first, second):
+        [check] = [check for check in status.lab.model.checks if check.id == parts[part]]
+        named = first_unmet(status, Path(f"optimizers-{part}.toml" if part else "optimizers.toml"))
+        assert named.startswith(unmarked(str(check.text)))

@@ -391,7 +391,7 @@ class Write(Screen[int]):
         elif not self.is_unsaved and at is not None:
             self._switch_to(at)
             told = self._graded[self._file].problems
-        first = told[0].text if told else first_unmet(status)
+        first = told[0].text if told else first_unmet(status, self._file)
         self._say("\n".join(filter(None, [f"{self._heard.sign}{self._heard.text}", first])), self._heard.style)
 
     # --- finding ---

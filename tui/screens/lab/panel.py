@@ -379,11 +379,11 @@ class LabPanel(Vertical):
         ]
 
     def _to_train(self) -> Hints:
-        """With the knobs, enter trains their preset, and `g` asks for one where there are several."""
+        """With the knobs, enter trains their preset. Where there are several, `g` asks for one."""
         if not self.is_turning:
             return [(("lab.go",), _("train again") if self.status.trained else _("train and watch"))]
         if len(self.status.presets) == 1:
-            return [(("knobs.train", "lab.go"), _("train"))]
+            return [(("knobs.train",), _("train"))]
         return [(("knobs.train",), _("train")), (("lab.go",), _("presets"))]
 
     def among_hints(self, steering: Hints, own: Hints) -> tuple[Hints, Hints]:

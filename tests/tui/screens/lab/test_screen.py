@@ -193,7 +193,7 @@ async def test_korean_stays_within_the_screen(here: Path) -> None:
 
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        await at_each_size("enter g 학습")
+        await at_each_size("enter 학습")
         assert "너무 느린 직선" in shown(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Console), "the console")
