@@ -76,9 +76,7 @@ def _write_grades(system: str, file: Path, rows: Sequence[Row]) -> None:
     others = [row.name for row in rows if row.uploaded is None or row.uploaded["system"] != system]
     if others:
         names = clean(", ".join(others[:5]) + (", …" if others[5:] else ""))
-        stdio.complain(
-            _("{file}: left out, being broken or not of such a download: {names}", file=shown, names=names)
-        )
+        stdio.complain(_("{file}: left out, not being of such a download: {names}", file=shown, names=names))
 
 
 def _tell(done: int, of: int, row: Row) -> None:
@@ -123,8 +121,8 @@ def show_class(
         raise DescentError(_("{folder}: no such folder", folder=clean(str(folder))))
     listed = roster or folder / classroom.ROSTER
     dates = due or folder / classroom.DUE
-    students = classroom.read_roster(listed) if roster or listed.is_file() else []
-    when = classroom.read_due(dates) if due or dates.is_file() else {}
+    students = classroom.read_roster(listed, stdio.complain) if roster or listed.is_file() else []
+    when = classroom.read_due(dates, stdio.complain) if due or dates.is_file() else {}
     opened = regrade.looked_at(
         [one for one in find([folder]) if not one.problem or one.path != folder],
         regrade.Settings(least=LEVELS[0], instructor=instructor),

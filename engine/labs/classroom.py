@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from descent.common.errors import DescentError
 from descent.common.files import read_regular
 from descent.common.i18n import _
-from descent.common.text import clean, shorten, show, why_unreadable
+from descent.common.text import clean, did_you_mean, shorten, show, why_unreadable
 from engine.labs.handed_in import LARGEST
 from engine.labs.library import Lab, find_lab
 from engine.labs.progress import KEPT_ATTEMPTS, Attempt
@@ -94,10 +94,13 @@ class Class:
 # --- the roster and the dates ---
 
 
-def read_roster(path: Path) -> list[Student]:
-    """Return the students of a CSV file with the column `id`, and optionally `name`. Raises DescentError."""
+def read_roster(path: Path, note: Callable[[str], None] = lambda text: None) -> list[Student]:
+    """Return the students of a CSV file with the column `id`, and optionally `name`. Raises DescentError.
+
+    note: called with what is wrong with the file, but keeps nobody from reading it.
+    """
     found: dict[str, Student] = {}
-    for line, row in _rows(path, _IDS):
+    for line, row in _rows(path, note, (_IDS,), optional=(_NAMES,)):
         number = _value(row, _IDS)
         if not number:
             continue
@@ -107,13 +110,14 @@ def read_roster(path: Path) -> list[Student]:
     return list(found.values())
 
 
-def read_due(path: Path) -> dict[str, datetime]:
+def read_due(path: Path, note: Callable[[str], None] = lambda text: None) -> dict[str, datetime]:
     """Return when labs are due, from a CSV file with the columns `lab` and `due`. Raises DescentError.
 
     due: 2026-03-15, the end of that day, or 2026-03-15 18:00; in this machine's time zone, or with an offset, +09:00.
+    note: as `read_roster` has it.
     """
     found: dict[str, datetime] = {}
-    for line, row in _rows(path, _LABS, _DATES):
+    for line, row in _rows(path, note, (_LABS, _DATES)):
         lab = _value(row, _LABS)
         try:
             find_lab(lab)
@@ -150,8 +154,14 @@ def _date(text: str, path: Path, line: int) -> datetime:
     return found.astimezone(UTC)
 
 
-def _rows(path: Path, *needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Return the lines of a CSV file by the heads of its columns, in lower case. Raises DescentError."""
+def _rows(
+    path: Path, note: Callable[[str], None], needed: Sequence[Sequence[str]], optional: Sequence[Sequence[str]] = ()
+) -> list[tuple[int, dict[str, str]]]:
+    """Return the lines of a CSV file by the heads of its columns, in lower case. Raises DescentError.
+
+    needed, optional: for each column the names that it may have. A file that a school gives has others, too, so those
+    are no error; but one of them may be a misspelt name.
+    """
     try:
         text = read_regular(path, LARGEST).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -171,6 +181,17 @@ def _rows(path: Path, *needed: Sequence[str]) -> list[tuple[int, dict[str, str]]
                     there=clean(", ".join(head)) or "–",
                 )
             )
+    known = [name for names in (*needed, *optional) for name in names]
+    if ignored := [name for name in head if name and name not in known]:
+        note(
+            _(
+                "{file}, line 1: these columns are not read: {ignored}; the names that are: {known}{meant}",
+                file=clean(str(path)),
+                ignored=shorten(clean(", ".join(ignored)), 200),
+                known=" | ".join(known),
+                meant=next(filter(None, (did_you_mean(name, known) for name in ignored)), ""),
+            )
+        )
     lines = [(reader.line_num, dict(zip(head, row, strict=False))) for row in reader]
     return [(line, row) for line, row in lines if any(cell.strip() for cell in row.values())]
 

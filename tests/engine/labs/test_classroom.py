@@ -102,6 +102,21 @@ def test_a_wrong_roster_is_named_by_its_line(tmp_path: Path, content: str | byte
         read_roster(tmp_path / "roster.csv")
 
 
+def test_columns_that_are_not_read_are_named(a_class: Path, descent: Callable[..., Child]) -> None:
+    """With a misspelt head, a class would be without names, and nobody knew why."""
+    (a_class / "roster.csv").write_text("id,nmae,email\n2021-1,Mina,m@x.org\n")
+    (a_class / "due.csv").write_text("lab,due,grace\nslow-line,2026-03-02\n")
+    done = descent("class", str(a_class), "--lang", "en").end()
+    assert done.code == 0, done
+    roster, due = [line for line in done.err.splitlines() if "not read" in line]
+    assert "roster.csv, line 1: these columns are not read: nmae, email; the names that are: id | " in roster
+    assert roster.endswith("; did you mean name?")
+    assert "due.csv, line 1: these columns are not read: grace" in due
+    (a_class / "roster.csv").write_text("id,name\n2021-1,Mina\n")
+    (a_class / "due.csv").unlink()
+    assert "not read" not in descent("class", str(a_class), "--lang", "en").end().err
+
+
 def test_dates(tmp_path: Path) -> None:
     """Who hands in on the evening of the day would be late."""
     (tmp_path / "due.csv").write_text("lab,due\ngd-line,2026-03-15\nxor,2026-03-15 18:00+09:00\n")
