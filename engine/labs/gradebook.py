@@ -65,14 +65,17 @@ def _counted(met: str) -> tuple[int | None, int | None]:
 
 def write_moodle(path: Path, rows: Iterable[Row]) -> list[Path]:
     """Write Moodle's grading worksheet, one for each lab, and return the files: an assignment has one grade."""
-    by_lab: dict[str, list[Row]] = {}
-    for row in _latest(rows, "moodle"):
-        by_lab.setdefault(row.lab, []).append(row)
-    files = {lab: path if len(by_lab) == 1 else path.with_stem(f"{path.stem}-{lab}") for lab in by_lab}
+    found = _latest(rows, "moodle")
+    labs = list(dict.fromkeys(_lab(row) for row in found if _lab(row))) or [""][: len(found)]
+    files = {lab: path if len(labs) == 1 else path.with_stem(f"{path.stem}-{lab}") for lab in labs}
     for lab, file in files.items():
+        graded = [row for row in found if _lab(row) == lab]
+        ids = {_uploaded(row)["id"] for row in graded}
+        # What can't be read may have been meant for any of them.
+        others = [row for row in found if not _lab(row) and _uploaded(row)["id"] not in ids]
         lines = [
             (f"Participant {_uploaded(row)['id']}", _uploaded(row)["name"], points(row), "", _feedback(row))
-            for row in by_lab[lab]
+            for row in graded + others
         ]
         write_table(file, _MOODLE, lines, bom=False)
     return list(files.values())
@@ -81,19 +84,28 @@ def write_moodle(path: Path, rows: Iterable[Row]) -> list[Path]:
 def write_canvas(path: Path, rows: Iterable[Row]) -> list[Path]:
     """Write Canvas's gradebook, with a column for each lab, and return the file."""
     found = _latest(rows, "canvas")
-    labs = list(dict.fromkeys(row.lab for row in found))
+    labs = list(dict.fromkeys(_lab(row) for row in found if _lab(row)))
     students: dict[str, dict[str, float | None]] = {}
     names: dict[str, str] = {}
     for row in found:
         who = _uploaded(row)
         names[who["id"]] = who["name"]
-        students.setdefault(who["id"], {})[row.lab] = points(row)
-    lines = [
+        students.setdefault(who["id"], {})[_lab(row)] = points(row)
+    lines: list[tuple[Any, ...]] = [
         (names[number], int(number), "", "", "", *(grades.get(lab) for lab in labs))
         for number, grades in students.items()
     ]
-    write_table(path, (*_CANVAS, *labs), lines, bom=False)
-    return [path] if lines else []
+    if not lines:
+        return []
+    # Without this row, an assignment that Canvas makes of a new column has no points.
+    possible = ("    Points Possible", "", "", "", "", *(_POINTS for _lab in labs))
+    write_table(path, (*_CANVAS, *labs), [possible, *lines], bom=False)
+    return [path]
+
+
+def _lab(row: Row) -> str:
+    """Return the lab that a row is a grade of, "" for what can't be read: anybody may have written its name."""
+    return "" if row.outcome == "broken" else row.lab
 
 
 def _latest(rows: Iterable[Row], system: str) -> list[Row]:
@@ -101,7 +113,7 @@ def _latest(rows: Iterable[Row], system: str) -> list[Row]:
     found: dict[tuple[str, str], Row] = {}
     for row in sorted(rows, key=lambda row: row.written):
         if row.uploaded is not None and row.uploaded["system"] == system:
-            found[row.uploaded["id"], row.lab] = row
+            found[row.uploaded["id"], _lab(row)] = row
     return list(found.values())
 
 

@@ -13,7 +13,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -32,7 +32,10 @@ LARGEST_ZIP = 32 << 20  # bytes of a zip within a zip
 MOST_ENTRIES = 20_000  # of a zip of hand-ins
 DEEPEST = 8  # levels of folders that are searched
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?")
-_CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_LATE)?_(?P<id>\d+)_\d+_.+\.zip", re.IGNORECASE)
+# A text that was typed in, or a link, has no number of its own.
+_CANVAS = re.compile(
+    r"(?P<name>[^_]+)(?P<late>_LATE)?_(?P<id>\d+)_(?:\d+_.+\.[^.]+|text\.html|link\.html)", re.IGNORECASE
+)
 _OF_THE_SYSTEM = ("__MACOSX", ".DS_Store")
 
 
@@ -52,29 +55,30 @@ class Uploaded:
 
 @dataclass(frozen=True)
 class HandedIn:
-    """Where a hand-in is. inside: in a zip of several, the name of a zip, or of a folder with a "/" at its end."""
+    """Where a hand-in is. inside: in a zip of several, the name of a zip, or of a folder with a "/" at its end.
+
+    problem: why it can't be read; then it may also be a file or a folder of another kind.
+    """
 
     path: Path
     inside: str = ""
-    problem: str = ""  # why it can't be read
+    problem: str = ""
 
     @property
     def name(self) -> str:
         """The name for tables: of its folder, or of its zip without ".zip"."""
         named = PurePosixPath(self.inside).name or self.path.absolute().name
-        if named.endswith(".zip") and (who := self.uploaded) is not None and who.system == "moodle":
-            named = f"{who.name}: {_MOODLE.sub('', named, count=1)}"
+        if (who := self.uploaded) is not None and who.system == "moodle":
+            rest = _MOODLE.sub("", named, count=1)
+            if not rest or rest != named or named.endswith(".zip"):
+                named = f"{who.name}: {rest}" if rest else who.name
         return clean(named.removesuffix(".zip"))
 
     @property
     def uploaded(self) -> Uploaded | None:
         """Who uploaded it, or None if it is not of a learning management system."""
-        for part in reversed([*self.path.absolute().parts, *PurePosixPath(self.inside).parts]):
-            if found := _MOODLE.match(part):
-                return Uploaded("moodle", clean(found["name"]), found["id"])
-            if found := _CANVAS.fullmatch(part):
-                return Uploaded("canvas", clean(found["name"]), found["id"], found["late"] is not None)
-        return None
+        found = _upload((*self.path.absolute().parts, *PurePosixPath(self.inside).parts))
+        return None if found is None else found[0]
 
     @contextmanager
     def opened(self) -> Iterator[Path]:
@@ -94,7 +98,31 @@ class HandedIn:
             if not self.inside.endswith(".zip"):
                 return _read_all(outer, self.inside)
             with _opened(io.BytesIO(_content(outer, outer.getinfo(self.inside), LARGEST_ZIP))) as inner:
-                return _read_all(inner, _top(inner) or "")
+                if (top := _top(inner)) is None:
+                    raise BrokenError(_no_hand_in(_names(inner)))
+                return _read_all(inner, top)
+
+
+def _upload(parts: Sequence[str]) -> tuple[Uploaded, int] | None:
+    """Return who uploaded what has this path, and the index of the part that says it."""
+    last = len(parts) - 1
+    for at in range(last, -1, -1):
+        if found := _MOODLE.match(parts[at]):
+            return Uploaded("moodle", clean(found["name"]), found["id"]), at
+        # Canvas gives files alone: a folder of such a name is somebody's own.
+        is_file = at == last or parts[at].lower().endswith(".zip")
+        if is_file and (found := _CANVAS.fullmatch(parts[at])):
+            return Uploaded("canvas", clean(found["name"]), found["id"], found["late"] is not None), at
+    return None
+
+
+def _no_hand_in(found: Iterable[str] = ()) -> str:
+    """Return that there is no hand-in, and which files there are instead."""
+    text, files = _("there is no hand-in in it: no {file} and no zip", file=MANIFEST), sorted(found)
+    if not files:
+        return text
+    shown = ", ".join(shorten(clean(name), 60) for name in files[:5]) + (", …" if files[5:] else "")
+    return _("{missing}; it has: {files}", missing=text, files=shown)
 
 
 def digest(folder: Path) -> str:
@@ -121,6 +149,7 @@ def _in_folder(path: Path) -> list[HandedIn]:
     if os.path.lexists(path / MANIFEST):
         return [HandedIn(path)]
     found: list[HandedIn] = []
+    others: list[tuple[str, ...]] = []
     for place, folders, files in os.walk(path):
         folders.sort()
         here = Path(place)
@@ -129,9 +158,12 @@ def _in_folder(path: Path) -> list[HandedIn]:
             folders.clear()
             continue
         found += [one for name in sorted(files) if name.lower().endswith(".zip") for one in _in_zip(here / name)]
+        others += [(here / name).absolute().parts for name in files if not name.lower().endswith(".zip")]
+        others += [] if files or folders else [(*here.absolute().parts, "")]
         deep = len(here.relative_to(path).parts) >= DEEPEST
         folders[:] = [] if deep else [name for name in folders if not name.startswith(".")]
-    return found or [HandedIn(path, problem=_("there is no hand-in in it: no {file} and no zip", file=MANIFEST))]
+    found += [HandedIn(Path(*at), problem=why) for at, why in _without(found, others)]
+    return found or [HandedIn(path, problem=_no_hand_in())]
 
 
 def _in_zip(path: Path) -> list[HandedIn]:
@@ -139,24 +171,46 @@ def _in_zip(path: Path) -> list[HandedIn]:
         with _zip(path) as outer:
             if (top := _top(outer)) is not None:
                 return [HandedIn(path, top)]
-            names = [entry.filename for entry in outer.infolist() if not _is_of_the_system(entry.filename)]
+            names = _names(outer)
             inner = {name for name in names if name.lower().endswith(".zip")}
             inner |= {name.removesuffix(MANIFEST) for name in names if PurePosixPath(name).name == MANIFEST}
             _refuse_escapes(inner)
     except BrokenError as error:
         return [HandedIn(path, problem=str(error))]
     found = [HandedIn(path, name) for name in sorted(inner)]
-    return found or [HandedIn(path, problem=_("there is no hand-in in it: no {file} and no zip", file=MANIFEST))]
+    others = [tuple(name.split("/")) for name in names if name not in inner]
+    found += [HandedIn(path, "/".join(at), why) for at, why in _without(found, others)]
+    return found or [HandedIn(path, problem=_no_hand_in(names))]
+
+
+def _without(found: Sequence[HandedIn], others: Iterable[Sequence[str]]) -> list[tuple[Sequence[str], str]]:
+    """Return where students are whom a download names, but who have no hand-in in it, and what they have instead.
+
+    others: the paths of files that are no hand-in, and of empty folders, with "" for their last part.
+    """
+    known = {(who.system, who.id) for one in found if (who := one.uploaded) is not None}
+    places: dict[tuple[str, str], Sequence[str]] = {}
+    files: dict[tuple[str, str], list[str]] = {}
+    for parts in others:
+        if (upload := _upload(parts)) is None or (key := (upload[0].system, upload[0].id)) in known:
+            continue
+        places.setdefault(key, parts[: upload[1] + 1])
+        files.setdefault(key, []).extend(filter(None, parts[-1:]))
+    return [(places[key], _no_hand_in(files[key])) for key in sorted(places)]
 
 
 def _top(archive: zipfile.ZipFile) -> str | None:
     """Return where the manifest of a zip's only hand-in is, "" or "FOLDER/", or None if it is not of one hand-in."""
-    names = [entry.filename for entry in archive.infolist() if not _is_of_the_system(entry.filename)]
+    names = _names(archive)
     if MANIFEST in names:
         return ""
     tops = {name.partition("/")[0] for name in names}
     top = f"{tops.pop()}/" if len(tops) == 1 else ""
     return top if top and f"{top}{MANIFEST}" in names else None
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
+    return [entry.filename for entry in archive.infolist() if not _is_of_the_system(entry.filename)]
 
 
 def _is_of_the_system(name: str) -> bool:

@@ -31,7 +31,7 @@ from engine.labs.library import Lab, find_lab
 from engine.labs.sandbox.enclosure import ENOUGH, Level, Protection
 from engine.labs.similar import Work, similar
 from engine.labs.verdict import versions
-from engine.labs.verify import GRADED, Row, read_theirs, said_by
+from engine.labs.verify import GRADED, Row, broken, read_theirs, said_by
 
 KEPT = 200 * 86400.0  # seconds that a result is kept
 
@@ -179,8 +179,7 @@ class _Gradings:
 
 
 def _ended_early(one: HandedIn, last: str) -> Row:
-    why = _("the grader ended unexpectedly: {error}", error=shorten(clean(last), 200) or "–")
-    return Row(one.name, "", "", "", "broken", why)
+    return broken(one, _("the grader ended unexpectedly: {error}", error=shorten(clean(last), 200) or "–"))
 
 
 # --- what a hand-in says ---
@@ -194,7 +193,7 @@ def _opened(one: HandedIn, settings: Settings, hashes: dict[str, str]) -> Opened
             about, verdict = read_object(folder, MANIFEST), _verdict(folder)
             code, runs = _text(folder / clean(f"{said.lab}.py").replace("/", "_")), _run_ids(folder)
     except (BrokenError, OSError) as error:
-        return Opened(Row(one.name, "", "", "", "broken", shorten(str(error), 300)))
+        return Opened(broken(one, str(error)))
     try:
         lab = find_lab(said.lab)
     except DescentError as error:

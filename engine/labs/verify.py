@@ -119,20 +119,28 @@ def verified(
                 why = f"{type(error).__name__}: {error}"
             return said.but(outcome="broken", why=shorten(clean(why), 300))
     except BrokenError as error:
-        return Row(one.name, "", "", "", "broken", shorten(str(error), 300))
+        return broken(one, str(error))
+
+
+def broken(one: HandedIn, why: str) -> Row:
+    """Return the row of a hand-in that says nothing of itself."""
+    return Row(one.name, "", "", "", "broken", shorten(why, 300), uploaded=_uploaded(one))
+
+
+def _uploaded(one: HandedIn) -> dict[str, Any] | None:
+    return asdict(who) if (who := one.uploaded) is not None else None
 
 
 def said_by(one: HandedIn, folder: Path) -> Row:
     """Return what a hand-in says of itself. Anybody may have written that. Raises BrokenError."""
     manifest = read_object(folder, MANIFEST)
     texts = {key: shorten(clean(str(manifest.get(key) or "")), 64) for key in ("lab", "student", "login", "written")}
-    uploaded = asdict(one.uploaded) if one.uploaded is not None else None
     try:
         theirs = read_theirs(folder)
         met = _met(theirs["met"], theirs["of"])
     except BrokenError:
         met = ""
-    said = Row(one.name, lab=texts["lab"], handed_in=met, ours="", outcome="not run", why="", uploaded=uploaded)
+    said = Row(one.name, lab=texts["lab"], handed_in=met, ours="", outcome="not run", why="", uploaded=_uploaded(one))
     return said.but(**texts)
 
 

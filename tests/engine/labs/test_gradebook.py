@@ -43,7 +43,7 @@ def test_moodle_and_canvas_know_the_columns(tmp_path: Path) -> None:
     rows = [
         row("mina", number="12", written="2026-03-01", ours="1/4"),
         row("mina", number="12", written="2026-03-02", not_met=["loss"]),
-        row("jun", number="13", ours="", outcome="broken"),
+        row("jun", number="13", ours="", outcome="not run"),
         row("sora", "canvas", "77"),
         row("sora", "canvas", "77", lab="xor", ours="2/2"),
     ]
@@ -58,20 +58,37 @@ def test_moodle_and_canvas_know_the_columns(tmp_path: Path) -> None:
     }
     assert jun["Grade"] == ""
     [file] = write_canvas(tmp_path / "c.csv", rows)
-    [sora] = read(file)
+    possible, sora = read(file)
+    assert (possible["Student"].strip(), possible["slow"]) == ("Points Possible", "100")
     assert (sora["ID"], sora["Student"], sora["slow"], sora["xor"]) == ("77", "sora", "75.0", "100.0")
     assert list(sora)[:5] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
     two = [row("mina", number="12"), row("mina", number="12", lab="xor")]
     assert [file.name for file in write_moodle(tmp_path / "m.csv", two)] == ["m-slow.csv", "m-xor.csv"]
 
 
+def test_what_can_not_be_read_is_a_row_without_a_grade(tmp_path: Path) -> None:
+    """Who hands in another file would be missing in the gradebook, and a made-up lab would name a file of its own."""
+    rows = [
+        row("mina", number="12"),
+        row("jun", number="13", lab="", ours="", outcome="broken", why="no zip"),
+        row("sora", number="14", lab="../../x", ours="", outcome="broken", why="unknown lab"),
+        row("mina", number="12", lab="", ours="", outcome="broken"),
+        row("yuna", "canvas", "5", lab="/", ours="", outcome="broken"),
+        row("sea", "canvas", "6"),
+    ]
+    assert write_moodle(tmp_path / "m.csv", rows) == [tmp_path / "m.csv"]
+    found = [(one["Full name"], one["Grade"], one["Feedback comments"]) for one in read(tmp_path / "m.csv")]
+    assert found == [("mina", "75.0", "slow: 3/4"), ("jun", "", "no zip"), ("sora", "", "unknown lab")]
+    write_canvas(tmp_path / "c.csv", rows)
+    grades = [(one["Student"].strip(), one["slow"]) for one in read(tmp_path / "c.csv")]
+    assert sorted(grades) == [("Points Possible", "100"), ("sea", "75.0"), ("yuna", "")]
+    assert list(read(tmp_path / "c.csv")[0])[5:] == ["slow"]
+
+
 def test_hand_ins_that_no_gradebook_has_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A student would have no grade, and nobody noticed among thirty."""
     rows = [row("sora", "canvas", "77"), row("mina"), row("anonymous").but(uploaded=None)]
     handins_view._write_grades("canvas", tmp_path / "c.csv", rows)
-    assert (
-        "c.csv: left out, being broken or not of such a download: slow-mina, slow-anonymous"
-        in capsys.readouterr().err
-    )
+    assert "c.csv: left out, not being of such a download: slow-mina, slow-anonymous" in capsys.readouterr().err
     handins_view._write_grades("canvas", tmp_path / "none.csv", rows[1:])
     assert "none.csv: not written" in capsys.readouterr().err

@@ -70,6 +70,60 @@ def test_what_moodle_and_canvas_give(tmp_path: Path) -> None:
     assert {one.uploaded for one in find([tmp_path / "unpacked"])} == {one.uploaded for one in found}
 
 
+MOODLE = {
+    "Mina_1_assignsubmission_file_/slow-mina.zip": HAND_IN,
+    "Mina_1_assignsubmission_file_/notes.txt": "",
+    "Jun_2_assignsubmission_file_/hw.py": "print()",
+    "Jun_2_assignsubmission_file_/plots/loss.png": "",
+    "Sora_3_assignsubmission_file_/": "",
+    "Yuna_4_assignsubmission_file_hw.pdf": "",
+    "Hana_5_assignsubmission_onlinetext_/onlinetext.html": "",
+    "Sea_6_assignsubmission_file_/project.zip": packed({"project/main.py": ""}),
+}
+CANVAS = {"kimmina_1_7_slow-mina.zip": HAND_IN, "leejun_LATE_2_8_hw.py": "", "parksora_3_text.html": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (
+            MOODLE,
+            {
+                "Jun": "; it has: hw.py, loss.png",
+                "Sora": "no zip",
+                "Yuna: hw.pdf": "; it has: Yuna_4_assignsubmission_file_hw.pdf",
+                "Hana": "; it has: onlinetext.html",
+                "Sea: project": "; it has: project/main.py",
+            },
+        ),
+        (CANVAS, {"leejun_LATE_2_8_hw.py": "; it has: leejun_LATE_2_8_hw.py", "parksora_3_text.html": "text.html"}),
+    ],
+)
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_who_hands_in_something_else_is_not_left_out(
+    tmp_path: Path, files: dict[str, str | bytes], told: dict[str, str], is_packed: bool
+) -> None:
+    """A student who uploads the code alone would be missing in the table, as if they had handed in nothing."""
+    path = tmp_path / "download.zip"
+    path.write_bytes(packed(files))
+    if not is_packed:
+        path = tmp_path / "download"
+        with zipfile.ZipFile(tmp_path / "download.zip") as archive:
+            archive.extractall(path)
+    found = {}
+    for one in find([path]):
+        assert one.uploaded is not None
+        try:
+            with one.opened():
+                assert one.uploaded.id == "1"
+        except BrokenError as error:
+            found[one.name] = str(error)
+    assert found.keys() == told.keys()
+    for name, text in told.items():
+        assert found[name].startswith("there is no hand-in in it")
+        assert found[name].endswith(text)
+
+
 def _link() -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
