@@ -65,38 +65,36 @@ def style_of(number: int) -> str:
     return f"run{(number - 1) % COLOURS + 1}"
 
 
-def ranked(follower: Follower) -> list[SweepPoint]:
+def ranked(follower: Follower, until: int | None = None) -> list[SweepPoint]:
     """Return the candidates of a sweep, the best first: by what the run chooses its best by, else by training loss.
 
-    Candidates of which a member has diverged come last, the winner, once it is chosen, first.
+    Candidates of which a member has diverged come last, the winner, once it is chosen, first. until: the step at
+    which they are ranked, by default the latest.
     """
-    history, lost = history_of(follower), follower.diverged
+    history, lost = history_of(follower), _lost_by(follower, until)
+    winner = history.winner if until is None else None
     by = _by.get(follower)
     if by is None:
         by = _by[follower] = best_by(follower.folder)
     column = metric_of(by.metric).column
-    values = {point.members: history.points("validation", column, point.members).latest for point in follower.points}
+    values = {point.members: _latest(follower, column, point, until) for point in follower.points}
     if all(value is None for value in values.values()):
         by = BestBy("train_loss")
-        values = {point.members: train_loss(follower, point) for point in follower.points}
+        values = {point.members: train_loss(follower, point, until) for point in follower.points}
 
     def rank(point: SweepPoint) -> tuple[bool, bool, float]:
         is_lost = any(member in lost for member in point.members)
-        return point.members != history.winner, is_lost, by.rank({by.metric: values[point.members]})
+        return point.members != winner, is_lost, by.rank({by.metric: values[point.members]})
 
     return sorted(follower.points, key=rank)
 
 
 def standings(follower: Follower, until: int | None = None) -> list[Standing]:
-    """Return how the candidates stand, the best first.
-
-    until: the step of which the numbers are; they stand in the order of now all the same.
-    """
-    history = history_of(follower)
-    lost = {member for member in follower.diverged if until is None or follower.ended[member].step <= until}
+    """Return how the candidates stand, or stood at the step `until`, the best first."""
+    history, lost = history_of(follower), _lost_by(follower, until)
     numbers = {point.members: number for number, point in enumerate(follower.points, 1)}
     found = []
-    for place, point in enumerate(ranked(follower)):
+    for place, point in enumerate(ranked(follower, until)):
         alive = [member for member in point.members if member not in lost]
         latest = {
             name: [history.points("validation", name, member).until(until).latest for member in alive]
@@ -107,7 +105,7 @@ def standings(follower: Follower, until: int | None = None) -> list[Standing]:
                 numbers[point.members],
                 point,
                 is_best=place == 0 and bool(alive),
-                is_winner=point.members == history.winner,
+                is_winner=until is None and point.members == history.winner,
                 train_loss=train_loss(follower, point, until),
                 val_loss=_latest(follower, "loss", point, until) if alive else None,
                 val_loss_std=_std(latest["loss"]),
@@ -118,6 +116,11 @@ def standings(follower: Follower, until: int | None = None) -> list[Standing]:
             )
         )
     return found
+
+
+def _lost_by(follower: Follower, until: int | None) -> set[int]:
+    """Return the members that had diverged by a step, or have by now."""
+    return {member for member in follower.diverged if until is None or follower.ended[member].step <= until}
 
 
 def train_loss(follower: Follower, point: SweepPoint, until: int | None = None) -> float | None:

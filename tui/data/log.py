@@ -1,5 +1,6 @@
 """A run's log: a line for each of its events. Routine lines in a row are folded."""
 
+import bisect
 import math
 import statistics
 import time
@@ -93,19 +94,33 @@ class _Evaluation:
 
 @dataclass(frozen=True)
 class _Folded:
-    """A line that stands for routine ones. epochs: how many of them name an epoch. last: the latest of them."""
+    """A line that stands for routine ones. epochs: how many of them name an epoch. last: the latest that is known."""
 
     count: int
     epochs: int
-    last: "LogLine | _Evaluation"
+    last: LogLine | _Evaluation
 
-    def line(self, facts: dict[str, Any]) -> LogLine:
+    def line(self) -> LogLine:
         clock = self.last.clock if isinstance(self.last, LogLine) else _clock(self.last.of_members[-1])
         if self.epochs:
             text = ngettext("… {count:,} more epoch", "… {count:,} more epochs", self.epochs)
         else:
             text = ngettext("… {count:,} more line", "… {count:,} more lines", self.count)
         return LogLine(clock, None, text, "quiet")
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A line in its place. at: the step by which it was there.
+
+    row: which one in a row of routine lines it is, from 1 on; 0 for any other. epochs: how many of that row name an
+    epoch, up to this one.
+    """
+
+    line: LogLine | _Evaluation
+    at: int
+    row: int
+    epochs: int
 
 
 class Log(Fold):
@@ -121,13 +136,11 @@ class Log(Fold):
         self._news = self._is_urgent = False
 
     def begin(self) -> None:
-        self._lines: list[LogLine | _Evaluation | _Folded] = []
+        self._entries: list[_Entry] = []
         self._together: tuple[Event, ...] = ()  # of one evaluation, member by member: one line
         self._epochs: Epochs | None = epochs_since(None, self._facts)
-        self._row = 0  # routine lines in a row, at the end
-        self._folded = self._folded_epochs = (
-            0  # how many of them one line stands for; how many of these name an epoch
-        )
+        self._folded = 0  # lines that are kept though one line stands for them now
+        self._every = 1  # which of those that came long ago are kept
         self._has_begun = False
         self._news = self._is_urgent = True  # lines that are not shown yet; one of them can't wait
 
@@ -152,19 +165,46 @@ class Log(Fold):
             self._news = self._is_urgent = False
         return self._shown
 
+    def until(self, step: int, train_before: Callable[[int], float | None] | None = None) -> tuple[LogLine, ...]:
+        """Return the lines as they were at an earlier step. A line without a step has that of the one before it."""
+        return self._in_words(self._facts, train_before, step)
+
     def _in_words(
-        self, facts: dict[str, Any], train_before: Callable[[int], float | None] | None
+        self, facts: dict[str, Any], train_before: Callable[[int], float | None] | None, until: int | None = None
     ) -> tuple[LogLine, ...]:
-        shown = [line if isinstance(line, LogLine) else line.line(facts) for line in self._lines[-MOST_LINES:]]
-        for place, each in enumerate(shown if train_before is not None else ()):
-            if each.row is not None and not each.row.train and each.step is not None:
-                assert train_before is not None
-                loss = train_before(each.step)
-                shown[place] = replace(each, row=each.row._replace(train=NONE if loss is None else number(loss)))
-        for place, line in enumerate(shown, len(self._lines) - len(shown)):
-            if not isinstance(self._lines[place], _Folded):  # which still has to know of what it is
-                self._lines[place] = line
+        shown: list[LogLine] = []
+        for each in self._unfolded(until):
+            if isinstance(each, _Folded):
+                shown.append(each.line())
+                continue
+            line = each.line if isinstance(each.line, LogLine) else each.line.line(facts)
+            if train_before is not None and line.row is not None and not line.row.train and line.step is not None:
+                loss = train_before(line.step)
+                line = replace(line, row=line.row._replace(train=NONE if loss is None else number(loss)))
+            each.line = line
+            shown.append(line)
         return tuple(shown)
+
+    def _unfolded(self, until: int | None) -> list[_Entry | _Folded]:
+        """The entries that are shown, the last few of each row of routine ones, and what stands for those before."""
+        known, found = self._entries, list[_Entry | _Folded]()
+        end = len(known) if until is None else bisect.bisect_right(known, until, key=lambda entry: entry.at)
+        while end and len(found) < MOST_LINES:
+            last = known[end - 1]
+            first = self._first_of_row(end - 1)
+            shown = known[max(first, end - ROUTINE) : end]
+            found += reversed(shown)
+            if last.row > len(shown):
+                epochs = last.epochs - sum(entry.line.names_epoch for entry in shown)
+                found.append(_Folded(last.row - len(shown), epochs, known[max(first, end - ROUTINE - 1)].line))
+            end = first
+        return found[MOST_LINES - 1 :: -1]
+
+    def _first_of_row(self, place: int) -> int:
+        """Return the place of the first entry of the row of routine ones that the entry at `place` is in."""
+        while place and 0 < self._entries[place - 1].row < self._entries[place].row:
+            place -= 1
+        return place
 
     def add(self, event: Event) -> None:
         if event.get("event") == "evaluation":
@@ -182,13 +222,14 @@ class Log(Fold):
                 return  # back at step 0, after a rewind
             self._has_begun = True
         step = event.get("step")
-        if event["event"] == "epoch" and self._lines and self._is_evaluated(self._lines[-1], step):
+        if event["event"] == "epoch" and self._entries and self._is_evaluated(self._entries[-1].line, step):
             return  # the evaluation of the same moment has said how the epoch went
         if event["event"] == "checkpoint" and is_best(event) and self._is_starred(event["best"]):
             return  # the row of its evaluation says so
         where = step if isinstance(step, int) else None
-        self._lines.append(LogLine(_clock(event), where, clean(text), style, names_epoch(event)))
-        self._fold(routine=event["event"] == "epoch" or (event["event"] == "checkpoint" and not is_best(event)))
+        line = LogLine(_clock(event), where, clean(text), style, names_epoch(event))
+        is_save = event["event"] == "checkpoint" and not is_best(event)
+        self._append(line, routine=is_save or event["event"] == "epoch")
 
     def _evaluated(self, event: Event) -> None:
         """A line of its own, or one more member's part of the evaluation that the last line tells of."""
@@ -199,51 +240,55 @@ class Log(Fold):
         epoch = None if self._epochs is None else self._epochs.at(int(event["step"]))
         line = _Evaluation(self._together, epoch, self.points)
         if goes_on:
-            self._lines[-1] = line
+            self._entries[-1].line = line
             self._news = True
             return
-        self._lines.append(line)
-        self._fold(routine=True)
+        self._append(line, routine=True)
 
     def _is_starred(self, step: int) -> bool:
-        """Mark the row of the evaluation at a step as the best so far. Returns whether there is one."""
-        for place in range(len(self._lines) - 1, max(-1, len(self._lines) - 1 - LOOK_BACK), -1):
-            line = self._lines[place]
-            if isinstance(line, _Folded) or line.step != step or not line.names_epoch:
+        """Mark the row of the evaluation at a step as the best so far. Returns whether there is one in sight."""
+        last = 0  # of the row of routine lines that the entry is in
+        for place in range(len(self._entries) - 1, max(-1, len(self._entries) - 1 - LOOK_BACK), -1):
+            entry = self._entries[place]
+            line, last = entry.line, max(last, entry.row) if entry.row else 0
+            if line.step != step or not line.names_epoch or last - entry.row >= ROUTINE:
                 continue
             if isinstance(line, _Evaluation):
-                self._lines[place] = replace(line, is_best=True)
+                entry.line = replace(line, is_best=True)
             elif line.row is not None:
-                self._lines[place] = replace(line, row=line.row._replace(is_best=True))
+                entry.line = replace(line, row=line.row._replace(is_best=True))
             self._news = True
             return True
         return False
 
     @staticmethod
-    def _is_evaluated(line: LogLine | _Evaluation | _Folded, step: object) -> bool:
-        if isinstance(line, _Folded) or line.step != step:
-            return False
-        return isinstance(line, _Evaluation) or line.style == "validation"
+    def _is_evaluated(line: LogLine | _Evaluation, step: object) -> bool:
+        return line.step == step and (isinstance(line, _Evaluation) or line.style == "validation")
 
-    def _fold(self, *, routine: bool) -> None:
-        """Keep the last few of a row of routine lines, and one that counts those before them."""
+    def _append(self, line: LogLine | _Evaluation, *, routine: bool) -> None:
         self._news = True
-        if not routine:
-            self._is_urgent = True
-            self._row = self._folded = self._folded_epochs = 0
-            return
-        self._row += 1
-        if self._row <= ROUTINE:
-            return
-        first = len(self._lines) - ROUTINE - 1  # the oldest that is still shown
-        if self._folded:
-            self._lines.pop(first - 1)
-            first -= 1
-        oldest = self._lines[first]
-        assert not isinstance(oldest, _Folded)  # that one stood before it, and is gone
-        self._folded += 1
-        self._folded_epochs += oldest.names_epoch
-        self._lines[first] = _Folded(self._folded, self._folded_epochs, oldest)
+        self._is_urgent = self._is_urgent or not routine
+        before = self._entries[-1] if self._entries else _Entry(line, 0, 0, 0)
+        row = before.row + 1 if routine else 0
+        epochs = (before.epochs if row > 1 else 0) + line.names_epoch if routine else 0
+        self._entries.append(_Entry(line, max(before.at, line.step or 0), row, epochs))
+        self._folded += row > ROUTINE
+        if self._folded > MOST_LINES:
+            self._thin()
+
+    def _thin(self) -> None:
+        """Let folded lines go, so that those that stay lie evenly: a long run has millions."""
+        while self._folded > MOST_LINES // 2:
+            kept: list[_Entry] = []
+            last = 0  # of the row of routine lines that the entry is in
+            for entry in reversed(self._entries):
+                last = max(last, entry.row) if entry.row else 0
+                if last - entry.row < ROUTINE or entry.row % self._every == 0:
+                    kept.append(entry)
+            self._folded -= len(self._entries) - len(kept)
+            self._entries = kept[::-1]
+            if self._folded > MOST_LINES // 2:
+                self._every *= 2
 
 
 def _clock(event: Event) -> str:

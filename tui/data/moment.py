@@ -19,12 +19,15 @@ from tui.data.snapshot import TREND, BestEvaluation, LayerRow, Snapshot
 OF_LAYERS = ("grad_norm", "weight_norm", "update_ratio", "dead", "non_finite")
 
 
-def moment(now: Snapshot, follower: Follower, who: Member, step: int) -> Snapshot:
+def moment(now: Snapshot, follower: Follower, who: Member, step: int, log: Sequence[LogLine] = ()) -> Snapshot:
     """Return the snapshot with what was known after `step` updates. What steers the run stays as it is now.
 
-    who: the members that are shown. For whoever may read the follower now.
+    who: the members that are shown. log: its lines until then. For whoever may read the follower now.
     """
     columns = follower.layout.columns if follower.layout is not None else ()
+    candidates = tuple(standings(follower, step)) if now.candidates else ()
+    if candidates and now.member is None:
+        who = candidates[0].point.members  # which were the best then
     loss = mean_before(follower, "loss", who, step)
     before = step - max(SHORTEST, int(WINDOW * step))
     earlier = mean_before(follower, "loss", who, before) if before > 0 else None
@@ -42,10 +45,12 @@ def moment(now: Snapshot, follower: Follower, who: Member, step: int) -> Snapsho
         val_trend=val_change,
         loss_trend=loss / earlier - 1 if loss is not None and earlier else 0.0,
         layers=_layers(now.layers, follower, who, step),
-        log=_log(now.log, step),
+        log=tuple(log),
+        winner="",
+        reason="",
         verdict=None,
         best=best_evaluation(follower, who, step),
-        candidates=tuple(standings(follower, step)) if now.candidates else (),
+        candidates=candidates,
     )
 
 
@@ -89,16 +94,6 @@ def _evaluated(follower: Follower, split: str, name: str, who: Member, step: int
     value = last[-1] if last and math.isfinite(last[-1]) else None
     known = len(last) == 2 and all(map(math.isfinite, last)) and last[0]
     return value, last[1] / last[0] - 1 if known else 0.0
-
-
-def _log(lines: Sequence[LogLine], step: int) -> tuple[LogLine, ...]:
-    """The lines up to a step. One without a step is of that of the line before it."""
-    kept, at = [], 0
-    for line in lines:
-        at = at if line.step is None else line.step
-        if at <= step:
-            kept.append(line)
-    return tuple(kept)
 
 
 def _layers(rows: Sequence[LayerRow], follower: Follower, who: Member, step: int) -> tuple[LayerRow, ...]:

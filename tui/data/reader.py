@@ -21,7 +21,7 @@ from descent.run.verdict import Evidence, Verdict, Watch, evidence_of, judge
 from tui.data import run_settings
 from tui.data.candidates import ranked, standings
 from tui.data.evaluations import history_of
-from tui.data.log import Log
+from tui.data.log import Log, LogLine
 from tui.data.machine import EVERY, Meters
 from tui.data.moment import OF_LAYERS, best_evaluation, moment, trend_of
 from tui.data.recent import mean_before, mean_now
@@ -197,6 +197,10 @@ class SnapshotBuilder:
             self.follower.want([*SHOWN, *shown], self.who)
             self.follower.want(["time"])
         self.follower.want_latest((f"layer.{name}.{key}" for name in names for key in OF_LAYERS), self.who)
+
+    def log_until(self, step: int) -> tuple[LogLine, ...]:
+        """Return the log as it was at an earlier step."""
+        return self._log.until(step, self._train_before)
 
     def _log_of_points(self) -> Log:
         if self._log.points != self.follower.points:  # the layout is known by now
@@ -518,6 +522,6 @@ class Reader:
             snapshot = builder.take(tuple(self.trends))
             past = self.past
             if past is not None and past < builder.follower.step:
-                snapshot = moment(snapshot, builder.follower, builder.who, past)
+                snapshot = moment(snapshot, builder.follower, builder.who, past, builder.log_until(past))
             self.builder, self.follower = builder, builder.follower  # known before, charts would wait for this look
             return snapshot

@@ -105,7 +105,7 @@ class LayerTable(Lines, can_focus=True):
         self._candidates: tuple[Standing, ...] = ()  # of a sweep, shown instead of the layers
         self._every: int | None = None
         self._is_known = False  # whether there was a snapshot
-        self._is_over = False  # whether the run has ended
+        self._is_over = False  # whether the numbers are those of an ended run
         self.order = ORDERS[0]
         self._cursor = 0
         self._first = 0  # row at the top
@@ -116,7 +116,7 @@ class LayerTable(Lines, can_focus=True):
     def show(self, snapshot: Snapshot) -> None:
         before = self._count
         self._rows, self._every, self._is_known = snapshot.layers, snapshot.statistics_every, True
-        self._is_over = not snapshot.is_alive
+        self._is_over = not snapshot.is_alive and snapshot.past is None
         self._candidates = snapshot.candidates if snapshot.member is None else ()
         if self._count != before:
             self.refresh(layout=True)  # its height may follow the number of rows

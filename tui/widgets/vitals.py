@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from descent.common.glyphs import STATES
 from descent.common.i18n import _, pgettext
-from descent.common.numbers import NONE, count, number, percent, time_taken
+from descent.common.numbers import count, number, percent, time_taken
 from descent.run import verdict as verdicts
 from descent.run.verdict import Kind, Verdict
 from tui.data.snapshot import BestEvaluation, Snapshot
@@ -174,7 +174,7 @@ def receipt(now: Snapshot, width: int) -> Line:
     if now.checkpoints:
         parts.append([Piece(f"{_('checkpoint')} ", "quiet"), Piece(f"step-{now.checkpoints[-1]}")])
     else:
-        parts.append([Piece(f"{_('checkpoint')} {NONE}", "quiet")])
+        parts.append([Piece(_("no checkpoint"), "quiet")])
     first = Piece(f"{sign} ", "trouble" if is_broken else "good")
     while len(parts) > 1 and width_of((first, *_joined(parts))) > width:
         parts.pop()

@@ -49,3 +49,24 @@ def test_a_very_long_log_keeps_its_end() -> None:
     lines = Log().of(events, FACTS)
     assert len(lines) == MOST_LINES
     assert lines[-1].text == "stopped"
+
+
+def test_the_log_of_an_earlier_step_shows_what_was_last_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever went back to epoch 20 of 900 read "894 more epochs" and no line of that time."""
+    log = Log()
+    log.of([{"event": "state", "state": "running", "step": 0, "time": 0.0}, *_evaluations(900)], FACTS)
+    lines = log.until(205)
+    assert [line.text.split("  ")[0] for line in lines] == [
+        "started on cpu, 1 thread", "… 14 more epochs", *(f"epoch {epoch}" for epoch in range(15, 21)),
+    ]  # fmt: skip
+    assert [line.step for line in log.until(15)] == [0, 10]
+    # Of a long run not all are kept, and what is left counts those that went.
+    monkeypatch.setattr(log_, "MOST_LINES", 50)
+    long = Log()
+    now = long.of(_evaluations(3000), FACTS)
+    assert len(long._entries) < 100
+    assert [line.text.split("  ")[0] for line in now[:2]] == ["… 2,994 more epochs", "epoch 2,995"]
+    then = long.until(20_000)
+    latest = max(line.step or 0 for line in then)
+    assert 19_000 < latest <= 20_000
+    assert then[0].text == f"… {latest // 10 - len(then) + 1:,} more epochs"

@@ -32,8 +32,9 @@ def test_all_numbers_are_those_of_the_step(tmp_path: Path) -> None:
         for step, loss in losses.items():
             events.write(json.dumps(evaluated | {"step": step, "loss": loss}) + "\n")
     follower = Follower(RunFolder(path))
-    now = SnapshotBuilder(follower).take()
-    then = moment(now, follower, 0, 320)
+    builder = SnapshotBuilder(follower)
+    now = builder.take()
+    then = moment(now, follower, 0, 320, builder.log_until(320))
     assert (then.past, then.past_epoch, then.step, then.state) == (320, 8.0, now.step, now.state)
     assert then.loss == pytest.approx(float(np.mean(rows[280:320, 0, stored.layout.columns.index("loss")])))
     assert (then.val_loss, then.val_trend) == (0.4, pytest.approx(0.4 / 0.3 - 1))

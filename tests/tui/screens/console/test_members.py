@@ -1,5 +1,6 @@
 """A run of several members must be seen as a whole and member by member: one that is lost must not hide the rest."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -141,12 +142,15 @@ def test_a_candidate_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
     assert best.val_loss_std == pytest.approx(0.2 / math.sqrt(2))
     assert best.curve == pytest.approx((0.4, 0.3))
     assert (other.val_loss, other.val_loss_std) == (0.5, None)
-    # Whoever goes back in time sees the board as it was then, in the same order.
-    then = {
-        standing.point.name: standing for standing in moment(now, follower, follower.points[1].members, 70).candidates
-    }
-    assert list(then) == ["lr 0.2", "lr 0.1"]
-    assert (then["lr 0.2"].val_loss, then["lr 0.1"].val_loss) == (pytest.approx(0.4), 0.3)
+    # Whoever goes back in time sees the board as it was then: another candidate was the best.
+    then = moment(now, follower, follower.points[1].members, 70)
+    assert [(each.point.name, each.val_loss, each.is_best) for each in then.candidates] == [
+        ("lr 0.1", 0.3, True), ("lr 0.2", pytest.approx(0.4), False),
+    ]  # fmt: skip
+    assert (then.val_loss, then.loss) == (0.3, pytest.approx(then.candidates[0].train_loss))
+    ended = dataclasses.replace(now, state="finished", winner="best: lr 0.2", reason="interrupted")
+    then = moment(ended, follower, 0, 70)
+    assert (then.winner, then.reason) == ("", "")  # nobody knew it yet
     # The numbers of the console, of Home and of the shell are those of the best candidate.
     assert (now.loss, now.val_loss) == (pytest.approx(2.5), pytest.approx(0.3))
     status = glances_of([folder])[0]
@@ -259,7 +263,7 @@ def test_the_log_says_means_and_what_became_of_members(run: RunFolder) -> None:
     log = Log(follower.points)
     for count in range(len(follower.events) + 1):  # members' events may come one by one
         log.of(follower.events[:count], follower.facts)
-    assert [line.text for line in log._lines] == said
+    assert [line.text for line in log.of(follower.events, follower.facts)] == said
 
 
 @pytest.mark.slow

@@ -84,6 +84,8 @@ def test_an_ended_run_shows_what_came_out() -> None:
         "✓ test 98.3%   val 96.1% (at the lowest loss, epoch 10: 96.7%)   train 1.40e-4   22.8 s   "
         "checkpoint step-16000"
     )
+    # A script under `descent run` keeps none by itself.
+    assert _vitals(dataclasses.replace(now, checkpoints=()), 120).endswith("22.8 s   no checkpoint")
     broken = dataclasses.replace(now, anomaly=Anomaly(1200, "loss", 1000, collapse="the loss is back"))
     assert _vitals(broken, 120).startswith("✗ collapsed at step 1,200   test 98.3%")
     assert not _vitals(broken, 90).endswith("…")  # what has no room is left out whole
