@@ -37,9 +37,8 @@ lr = 0.01
 epochs = 100
 batch_size = "full"
 
-# The tables of the lab end the file. What stands above is what the learner gets as {id}.toml.
-
 [lab]
+# The tables of the lab end the file. What stands above is what the learner gets as {id}.toml.
 topic = "lines"  # lines, classification, networks, optimizers, generalisation or data
 order = 900      # where in the course
 minutes = 10     # what a learner takes, about

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.labs import template
-from engine.labs.library import load_lab
+from engine.labs.library import load_lab, split
 from engine.labs.tryout import Criterion
 from engine.labs.verdict import Result
 from tests.helpers.processes import Child
@@ -71,3 +71,5 @@ def test_a_new_lab_is_read_as_it_is_written(tmp_path: Path) -> None:
         lab = load_lab(tmp_path / lab_id)
         assert (lab.start_file is not None) is code
         assert [check.id for check in lab.model.checks] == ["test-loss", *(["gradient"] if code else [])]
+        # What speaks of the lab's tables is not for the learner.
+        assert "lab" not in split((tmp_path / lab_id / "lab.toml").read_text())[0].casefold()
