@@ -104,7 +104,7 @@ def verify_all(
 
     left: list[int] = []
     for at, one in enumerate(opened):
-        if one.row.outcome in GRADED and not settings.again:
+        if one.lab is None or (one.row.outcome in GRADED and not settings.again):
             yield told(at, one.row)
         else:
             left.append(at)

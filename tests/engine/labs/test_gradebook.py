@@ -1,13 +1,16 @@
 """Spreadsheets and gradebooks read a table of grades as it is meant."""
 
 import csv
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from descent import warm
 from engine.cli import handins_view
 from engine.labs.gradebook import write_canvas, write_moodle, write_verified
+from engine.labs.regrade import Settings
 from engine.labs.verify import Row
 
 
@@ -83,6 +86,23 @@ def test_what_can_not_be_read_is_a_row_without_a_grade(tmp_path: Path) -> None:
     grades = [(one["Student"].strip(), one["slow"]) for one in read(tmp_path / "c.csv")]
     assert sorted(grades) == [("Points Possible", "100"), ("sea", "75.0"), ("yuna", "")]
     assert list(read(tmp_path / "c.csv")[0])[5:] == ["slow"]
+
+
+def test_what_can_not_be_read_is_said_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grader would be started for each, only to say less than what was found at once."""
+    monkeypatch.setattr(warm, "start", lambda *given, **more: pytest.fail("a grader was started"))
+    with zipfile.ZipFile(tmp_path / "moodle.zip", "w") as archive:
+        archive.writestr("Jun_13_assignsubmission_file_/hw.py", "print()")
+        archive.writestr("Sora_14_assignsubmission_file_/slow.zip", b"PK")
+    files = {"table": tmp_path / "t.csv", "moodle": tmp_path / "m.csv"}
+    assert handins_view.verify([tmp_path / "moodle.zip"], Settings(), **files) == 1
+    rows = {row["name"]: (row["outcome"], row["why"]) for row in read(tmp_path / "t.csv", "utf-8-sig")}
+    assert rows["Jun"] == ("broken", "there is no hand-in in it: no handin.json and no zip; it has: hw.py")
+    assert "no whole zip" in rows["Sora: slow"][1]
+    assert {row["Full name"] for row in read(tmp_path / "m.csv")} == {"Jun", "Sora"}
+    assert "2 of 2: Jun: broken" in capsys.readouterr().err
 
 
 def test_hand_ins_that_no_gradebook_has_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
