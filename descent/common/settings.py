@@ -12,6 +12,8 @@ from descent.common.text import show
 # TOML wants digits on both sides of the point, but people also type .1 and 1.
 _LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return every value of nested tables by its dotted key, in their order. An empty table gives no key."""
@@ -31,8 +33,11 @@ class Override(NamedTuple):
     value: Any
 
 
-def parse(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
-    """Return the overrides, and a message for each text that is not an override."""
+def parse(texts: Sequence[str], option: str = "--set ") -> tuple[list[Override], list[str]]:
+    """Return the overrides, and a message for each text that is not an override.
+
+    option: what the texts were given by, with a space.
+    """
     found: list[Override] = []
     problems: list[str] = []
     for text in texts:
@@ -40,10 +45,21 @@ def parse(texts: Sequence[str]) -> tuple[list[Override], list[str]]:
         path = _path(pair[0]) if pair is not None else None
         if pair is None or path is None:
             problems.append(
-                _("--set {given}: must have the form section.key=value, such as optimizer.lr=0.1", given=show(text))
+                option
+                + _("{given}: must have the form section.key=value, such as optimizer.lr=0.1", given=show(text))
+            )
+        elif _DECIMAL_COMMA.fullmatch(pair[1]):
+            problems.append(
+                option
+                + _(
+                    "{given}: a number has a decimal point ({point}), a list has brackets ({listed})",
+                    given=text,
+                    point=pair[1].replace(",", "."),
+                    listed=f"[{pair[1]}]",
+                )
             )
         elif any("\ud800" <= c <= "\udfff" for c in text):
-            problems.append(_("--set {given}: is not valid UTF-8", given=show(text)))
+            problems.append(option + _("{given}: is not valid UTF-8", given=show(text)))
         else:
             found.append(Override(_sweep_path(path), _value(pair[1])))
     return found, problems

@@ -76,6 +76,10 @@ def likely(word: object, words: Iterable[str]) -> str | None:
     """Return the one of `words` that was probably meant by `word`, or None if none is close."""
     if not isinstance(word, str):
         return None
+    words = list(words)
+    last = [choice for choice in words if choice.rpartition(".")[2] == word]  # "lr" for "optimizer.lr"
+    if last:
+        return last[0]
     plain = {_plain(choice): choice for choice in words}
     close = difflib.get_close_matches(_plain(word[:100]), plain, n=1, cutoff=0.6)
     return plain[close[0]] if close else None

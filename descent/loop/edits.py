@@ -10,10 +10,9 @@ import torch
 from descent.common import settings
 from descent.common.errors import DescentError
 from descent.common.i18n import _
-from descent.common.text import did_you_mean
 from descent.loop.actions import error_of_script
 from descent.loop.hooks import Rates
-from descent.run.live_settings import LOOP_KEYS, latest
+from descent.run.live_settings import LOOP_KEYS, latest, not_of_loop
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class LiveEdits:
 
     def take(self, texts: list[str]) -> dict[str, Any]:
         """Change settings by "key=value" texts: all of them, or none. Returns the values now in force."""
-        given, problems = settings.parse(texts)
+        given, problems = settings.parse(texts, "")
         if problems or not given:
             raise DescentError("\n".join(problems) or _("give at least one key=value"))
         edits = {".".join(override.path): override.value for override in given}
@@ -99,15 +98,7 @@ class LiveEdits:
             return
         allowed = (*self._keys(), *self._settings)
         if key not in allowed:
-            raise DescentError(
-                _(
-                    "{key} can't be changed in a loop of one's own; allowed: {keys}; a script declares more with "
-                    "run.setting",
-                    key=key,
-                    keys=", ".join(allowed),
-                )
-                + did_you_mean(key, allowed)
-            )
+            raise not_of_loop(key, allowed)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise DescentError(_("{key} = {given!r}: must be a number ≥ 0", key=key, given=value))
         if key == "lr_scale":

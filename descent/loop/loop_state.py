@@ -87,6 +87,7 @@ class LoopState:
         self._at_work = 0  # while commands are followed or a checkpoint is written
         self._asked = False  # whether the script has asked at which step to begin
         self._went_back = self._told_exact = self._told_not_saved = False
+        self._exact: dict[str, Any] = {}  # what was told about that
         self._ranks: Ranks | None = None  # the other processes of this training, if it has several
         self._attended = -1  # the step after which commands were followed last
         self._exit = ExitStack()

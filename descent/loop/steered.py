@@ -169,6 +169,8 @@ class SteeredLoop(LoopState):
             self._step = at
         self._keeper.forget_beyond(at)
         self._events.write("rewound", to=at, log=state["log"])
+        if self._exact and self.folder.last("exact") is None:  # told after that checkpoint
+            self._events.write("exact", step=at, **self._exact)
         self._went_back, self._attended = True, at
         return at
 

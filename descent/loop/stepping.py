@@ -397,6 +397,6 @@ class SteppedLoop(SteeredLoop):
 
     def _write_exact(self, driver: str, reasons: Sequence[str]) -> None:
         """Write whether the run is exact, and what people can't ask of it: a console does not offer that."""
-        told = {"driver": driver, "why_not": list(reasons), "refused": self._refused(), "has_epochs": self.has_epochs}
-        told["library"] = self._driver.library
-        self._events.write("exact", step=self._step, **told)
+        self._exact = {"driver": driver, "why_not": list(reasons), "refused": self._refused()}
+        self._exact |= {"has_epochs": self.has_epochs, "library": self._driver.library}
+        self._events.write("exact", step=self._step, **self._exact)

@@ -85,9 +85,10 @@ def checked(folders: Sequence[RunFolder]) -> list[RunFolder]:
     """Return the runs, each once. Raises DescentError if they are too few or too many to compare."""
     once = list(dict.fromkeys(folders))
     if not FEWEST <= len(once) <= MOST:
-        raise DescentError(
-            _("{fewest} to {most} runs can be compared, not {given}", fewest=FEWEST, most=MOST, given=len(once))
-        )
+        text = _("{fewest} to {most} runs can be compared, not {given}", fewest=FEWEST, most=MOST, given=len(once))
+        if len(once) < len(folders):
+            text += "; " + _("{run} was named twice", run=once[0].id)
+        raise DescentError(text)
     return once
 
 

@@ -139,7 +139,7 @@ def _no_run(word: str, runs: Path, names: list[str]) -> str:
         known = _("the latest are {names} and {number} more", names=listed, number=left)
     else:
         known = _("the latest are {names}", names=listed)
-    return f"{unknown}; {known}{did_you_mean(word, names)}"
+    return f"{unknown}; {known}" + did_you_mean(word, [*names, "last"])
 
 
 def _ends_with(name: str, letters: str) -> bool:

@@ -5,7 +5,10 @@ Checkpoints keep these texts.
 
 from collections.abc import Sequence
 
+from descent.common.errors import DescentError
+from descent.common.i18n import _
 from descent.common.settings import key_of, pair_of
+from descent.common.text import did_you_mean
 
 KEYS = (
     "lr_scale",
@@ -31,6 +34,18 @@ OF_ONE_MEMBER = (
 )
 SWITCHES = ("lr_scale", "data.augment")  # live settings that no preset has in this form
 _MARK = "@"  # before an edit of one member alone: "@3 optimizer.lr=0.1"
+
+
+def not_of_loop(key: str, allowed: Sequence[str]) -> DescentError:
+    """Return the refusal of a setting that a loop of one's own does not have."""
+    return DescentError(
+        _(
+            "{key} can't be changed in a loop of one's own; allowed: {keys}; a script declares more with run.setting",
+            key=key,
+            keys=", ".join(allowed),
+        )
+        + did_you_mean(key, allowed)
+    )
 
 
 def mark_of(member: int | None) -> str:
@@ -62,7 +77,7 @@ def latest(edits: Sequence[str]) -> list[str]:
     """
     kept: dict[str, dict[str, str]] = {}
     for text in edits:
-        mark, _, rest = text.partition(" ") if text.startswith(_MARK) else ("", "", text)
+        mark, _space, rest = text.partition(" ") if text.startswith(_MARK) else ("", "", text)
         if not mark:
             kept[key_of(rest)] = {}
         kept.setdefault(key_of(rest), {})[mark] = text

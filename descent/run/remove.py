@@ -13,6 +13,7 @@ from descent.common.text import clean, shorten
 from descent.run import find
 from descent.run.folder import RunFolder, failed_at_start
 from descent.run.lock import worker_pid
+from descent.run.schema import LOOP_FILE
 from descent.run.state import ALIVE
 
 _LONGEST = 300  # characters of a reason
@@ -34,10 +35,13 @@ def ended(run: RunFolder) -> str:
 
 
 def advice(run: RunFolder) -> str:
-    """Return a clause with the command that helps, empty for a finished run."""
+    """Return a clause with the command that helps, empty if none does."""
     state, name = run.state(), shlex.quote(run.id)
+    begins_anew = (run.path / LOOP_FILE).exists() and not (run.last("exact") or {}).get("driver")
+    if begins_anew and not is_empty(run):
+        return "" if state == "finished" else _("its loop begins anew whenever its script is started")
     if state == "finished":
-        return ""
+        return _("a new run can begin at a checkpoint of it: {command}", command=f"descent fork {name} --at STEP")
     if state != "failed":
         return _("continue with: {command}", command=f"descent resume {name}")
     if is_empty(run):

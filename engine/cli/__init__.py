@@ -50,6 +50,7 @@ app = typer.Typer(
     cls=_Commands,
     help=_("A training console for PyTorch: `descent` opens it, `descent run digits-mlp` trains without a screen."),
     rich_markup_mode=None,
+    suggest_commands=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH},
 )
@@ -101,4 +102,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def app_command(words: list[str]) -> object:
     """Run the command in `words` and return its exit code. Its exceptions pass through."""
-    return typer.main.get_command(app).main(words, prog_name="descent", standalone_mode=False)
+    wrong_use: Any = typer.BadParameter.__base__  # Typer keeps click's UsageError to itself
+    try:
+        return typer.main.get_command(app).main(words, prog_name="descent", standalone_mode=False)
+    except wrong_use as error:
+        from engine.cli import slips
+
+        meant = slips.meant(error, words)
+        if not meant:
+            raise
+        error.possibilities = None  # options that are spelled alike
+        raise wrong_use(f"{error.format_message()}\n{meant}", error.ctx) from None

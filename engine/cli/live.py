@@ -44,6 +44,8 @@ def set_(
 ) -> int:
     from engine.cli import live_view
 
+    if len(edits) == 2 and not any("=" in word for word in edits):
+        edits = ["=".join(edits)]
     return live_view.give(run, runs_dir, "set", {"edits": edits}, as_json=as_json)
 
 
@@ -66,7 +68,7 @@ def evaluate(run: Run, runs_dir: RunsDir = None, as_json: Json = False) -> int:
 )
 def picture(
     run: Run,
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=_("Without it, the kinds are listed."))] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help=_("Without it, the kinds are listed."))] = None,
     options: Annotated[
         list[str] | None,
         typer.Option(
@@ -99,9 +101,7 @@ def extend(
 @live_app.command(help=_("Call a function that a live run's script has declared: run.action(name, function)."))
 def action(
     run: Run,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help=_("Without it, the actions are listed."))
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help=_("Without it, the actions are listed."))] = None,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> int:
@@ -117,9 +117,7 @@ def rewind(
     run: Run,
     to: Annotated[
         int | None,
-        typer.Argument(
-            metavar="[STEP]", help=_("The checkpoint's step. [default: the last one]"), parser=step_number
-        ),
+        typer.Argument(metavar="STEP", help=_("The checkpoint's step. [default: the last one]"), parser=step_number),
     ] = None,
     runs_dir: RunsDir = None,
     as_json: Json = False,

@@ -13,7 +13,7 @@ runs_app = typer.Typer()
 
 @runs_app.command(help=_("List your runs, the latest first, from all folders."))
 def runs(
-    containing: Annotated[str, typer.Argument(metavar="[FILTER]", help=_("Part of an id or a state."))] = "",
+    containing: Annotated[str, typer.Argument(metavar="FILTER", help=_("Part of an id or a state."))] = "",
     runs_dir: RunsDir = None,
     each: Annotated[bool, typer.Option("--all", "-a", help=_("Also list each run of a study."))] = False,
     latest: Annotated[
@@ -60,7 +60,7 @@ def note(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT]…", help=_("The new text; words with # are tags. Without it, the old one is shown.")
+            metavar="TEXT…", help=_("The new text; words with # are tags. Without it, the old one is shown.")
         ),
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help=_("Delete the text."))] = False,

@@ -38,7 +38,7 @@ train_app = typer.Typer()
 def run(
     preset: PresetOrScript,
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- ARGS…]", help=_("Arguments of a script, after two dashes."))
+        list[str] | None, typer.Argument(metavar="-- ARGS…", help=_("Arguments of a script, after two dashes."))
     ] = None,
     *,
     overrides: Overrides = None,
@@ -171,7 +171,7 @@ def fork(
     run: Run,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- ARGS…]", help=_("Other arguments of a script, after two dashes.")),
+        typer.Argument(metavar="-- ARGS…", help=_("Other arguments of a script, after two dashes.")),
     ] = None,
     *,
     at: Annotated[

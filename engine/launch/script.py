@@ -16,13 +16,14 @@ from descent.common.files import write_json
 from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.stdio import complain
-from descent.common.text import clean, show
+from descent.common.text import clean, did_you_mean, show
 from descent.loop import relay
 from descent.loop.folder import begins_anew, command_of, make, name_of, refuse_several_processes, start_of
-from descent.loop.project import check_there, moved
+from descent.loop.project import changes, check_there, moved
 from descent.run import find
 from descent.run.events import SCRIPT, Events
 from descent.run.folder import RunFolder, create, new_id
+from descent.run.live_settings import LOOP_KEYS, not_of_loop
 from descent.run.lock import taken, worker_pid
 from descent.run.progress import Ending
 from descent.run.remove import free_id, is_empty
@@ -47,7 +48,8 @@ def run(
     refuse_several_processes()
     path = Path(source)
     if not path.is_file():
-        raise DescentError(_("{file}: no such file", file=show(source)))
+        scripts = [str(there) for there in path.parent.glob("*.py")]
+        raise DescentError(_("{file}: no such file", file=show(source)) + did_you_mean(source, scripts))
     if resume_if_exists and options.run_id is None:
         raise DescentError(_("--resume-if-exists needs --id NAME, the run to go on with"))
     there = paths.runs_dir(options.runs_dir) / (options.run_id or "")
@@ -92,8 +94,8 @@ def resume(folder: RunFolder, begun: Mapping[str, Any], options: Options, *, det
     """Go on with a script's run by its own command line. Raises DescentError if its loop can't go on."""
     refuse_several_processes()
     _check_alone(folder, begun)
-    _check_driven(folder)
     _check_free(folder)
+    _check_driven(folder)
     begun = _there(folder, "resume", begun, options)
     if options.folder is not None:
         write_json(folder.path / LOOP_FILE, dict(begun))
@@ -122,13 +124,15 @@ def fork(
     if arguments is not None and begun.get("script") is None:
         raise DescentError(
             _(
-                "{run} was not started by `descent run`, so its arguments can't be changed; fork it without any",
+                "{run} was not started by `descent run`, so its arguments can't be changed; fork it without any. "
+                "Settings are changed by --set KEY=VALUE",
                 run=parent.id,
             )
         )
     changed, problems = settings.parse(edits)
     if problems:
         raise DescentError("\n".join(problems))
+    _check_settings(parent, begun, [".".join(override.path) for override in changed])
     step, notes = launch_fork.checkpoint_to_fork(parent, at)
     start = dict(_there(parent, "fork", begun, options))
     if arguments is not None:
@@ -147,6 +151,14 @@ def fork(
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
     return folder
+
+
+def _check_settings(parent: RunFolder, begun: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Raise DescentError for a setting that the parent did not have, unless its script may declare more by now."""
+    allowed = [*LOOP_KEYS, *(str(told["name"]) for told in parent.facts().get("settings", ()))]
+    unknown = next((key for key in keys if key not in allowed), None)
+    if unknown is not None and not changes(begun):
+        raise not_of_loop(unknown, allowed)
 
 
 def _check_alone(folder: RunFolder, begun: Mapping[str, Any]) -> None:

@@ -72,11 +72,16 @@ def find_preset(name: str) -> Path:
     files = _preset_files()
     if name in files:
         return files[name][0]
-    hint = did_you_mean(name, files)
+    scripts = [path.name for path in Path().glob("*.py")]
+    hint = did_you_mean(name, [*files, *scripts])
     if hint:
         raise PresetError(_("{name}: no preset of this name", name=show(name)) + hint)
     names = ", ".join(sorted(files)) or "–"
     raise PresetError(_("{name}: no preset of this name; there are: {names}", name=show(name), names=names))
+
+
+def preset_names() -> list[str]:
+    return list(_preset_files())
 
 
 def _preset_files() -> dict[str, tuple[Path, str]]:

@@ -1,6 +1,7 @@
 """Loading a preset: read a TOML file, apply overrides, check the result as a whole and freeze it."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,6 +131,7 @@ def load_preset(source: str | Path, overrides: Sequence[str] = ()) -> Preset:
 def _why_no_loop(run: RunFolder) -> str:
     """Return why a loop of one's own is no preset, and where its weights are."""
     why = _("{run} is a training loop of one's own, not a preset; this needs a preset's run", run=run.id)
+    why += "; " + _("its numbers: {command}", command=f"descent export {shlex.quote(run.id)} --csv")
     saved = run.checkpoints()
     if not saved:
         return why

@@ -28,7 +28,7 @@ def edit(run: TrainState, texts: list[str]) -> dict[str, Any]:
     that member alone.
     Raises DescentError, which says what can't be changed, and what can.
     """
-    given, problems = settings.parse(texts)
+    given, problems = settings.parse(texts, "")
     if problems or not given:
         raise DescentError("\n".join(problems) or _("give at least one key=value"))
     edits = {".".join(override.path): override.value for override in given}

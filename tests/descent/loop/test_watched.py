@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -69,11 +70,15 @@ def test_a_rewound_run_ends_as_the_straight_one(script: Made) -> None:
     steered = held(script("steered"))
     assert send(steered, "step", steps=9)["step"] == 9
     send(steered, "checkpoint")
+    told = steered.run.last("exact")
+    assert told is not None
     assert send(steered, "step", steps=7)["step"] == 16
     assert send(steered, "rewind", to=9)["to"] == 9
     assert send(steered, "step", steps=1)["step"] == 10
     with pytest.raises(RefusedError, match="there is no such checkpoint; the run has those of steps 0, 9"):
         send(steered, "rewind", to=3)
+    assert send(steered, "rewind", to=0)["to"] == 0
+    assert steered.run.last("exact") == {**told, "step": 0, "time": ANY}  # what it can do is still known
     send(steered, "resume")
     assert same(steered.end().result(), plain)
     assert len(Metrics(steered.run.path)) == 30

@@ -34,7 +34,11 @@ def run_with(tmp_path: Path, *events: dict[str, Any], steps: int = 4) -> RunFold
     ("events", "steps", "said"),
     [
         ([RUNNING, {"event": "state", "state": "stopped"}], 4, "mine is stopped; continue with: descent resume mine"),
-        ([RUNNING, {"event": "state", "state": "finished"}], 4, "mine is finished"),
+        (
+            [RUNNING, {"event": "state", "state": "finished"}],
+            4,
+            "a new run can begin at a checkpoint of it: descent fork mine --at STEP",
+        ),
         ([FAILED], 0, "mine has failed: no space is left; fix this and start a new run"),
         ([RUNNING, FAILED], 4, "no space is left; fix this, then continue with: descent resume mine"),
         ([RUNNING, ANOMALY, FAILED], 4, "descent fork mine --set optimizer.lr="),

@@ -113,6 +113,8 @@ def test_a_fork_that_can_not_be_is_refused(parent: Script, scripts: list[Script]
         start.detach_fork(parent.run, 7)
     with pytest.raises(DescentError, match="--member 1: driven has one model"):
         start.detach_fork(parent.run, 14, member=1)
+    with pytest.raises(DescentError, match=r"weight_decay, beta; .* did you mean optimizer\.lr"):
+        start.detach_fork(parent.run, 14, ["lr=0.1"])
     assert [path.name for path in parent.run.path.parent.iterdir()] == ["driven"]
     refused = start.detach_fork(parent.run, 14, ["beta=9"], Options("refused"))
     assert scripts[0].end().code
