@@ -1,6 +1,6 @@
 """The metrics of a run's results: their names, titles and units, and which of several values is the best."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -91,6 +91,42 @@ METRICS: dict[MetricName, Metric] = {
 }
 # The metrics of a run's result. The accuracy over its last epoch is read only for the jobs of a study.
 OF_RESULTS: tuple[MetricName, ...] = tuple(name for name in METRICS if name != "train_accuracy")
+
+# What results are told apart by. The test chooses nothing that a validation can; accuracy says more than loss.
+DECIDING: tuple[MetricName, ...] = ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss")
+
+
+def standing(numbers: Mapping[MetricName, float | None]) -> tuple[int, float]:
+    """Return a result's place among others, the lower the better: by the first of DECIDING that it has."""
+    for place, name in enumerate(DECIDING):
+        value = numbers.get(name)
+        if value is not None:
+            return place, _cost(name, value)
+    return len(DECIDING), 0.0
+
+
+def best_of(results: Sequence[Mapping[MetricName, float | None]]) -> tuple[int, MetricName] | None:
+    """Return the position of the best of several results, and the metric that decided.
+
+    That is the first of DECIDING that several have; of equal ones, the next decides. The test decides only where no
+    two have a validation. None if nothing tells them apart.
+    """
+    for split in ("validation", "test"):
+        left, is_compared = list(range(len(results))), False
+        for name in (name for name in DECIDING if METRICS[name].split == split):
+            costs = {place: _cost(name, value) for place in left if (value := results[place].get(name)) is not None}
+            if len(costs) < 2:
+                continue
+            is_compared, left = True, [place for place, cost in costs.items() if cost == min(costs.values())]
+            if len(left) == 1:
+                return left[0], name
+        if is_compared:
+            return None
+    return None
+
+
+def _cost(name: MetricName, value: float) -> float:
+    return -value if METRICS[name].best == "highest" else value
 
 
 def metric_named(name: str) -> Metric | None:

@@ -14,7 +14,7 @@ from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.common.numbers import count, number, setting
 from descent.common.text import did_you_mean, short_names, show
-from descent.run.result_metrics import COLUMNS, METRICS, SPLIT_HEADS, MetricName, metric_of, names_in
+from descent.run.result_metrics import COLUMNS, DECIDING, METRICS, SPLIT_HEADS, MetricName, Split, metric_of, names_in
 from engine.study.folder import Study
 from engine.study.results import Point
 from engine.study.vary import label
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MARKS = "●▲■◆▼○"
 _STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")  # each line also has its own mark
+_OF_SPLITS: dict[Split, str] = {"train": "blue", "validation": "yellow", "test": "green"}  # as the console has them
 _ROWS = 13
 _WIDEST = 100
 _PIPED = 80
@@ -45,10 +46,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of the plot: its name, and its points by x."""
+    """A line of the plot: its name, and its points by x. style: its own, where it has one."""
 
     name: str
     points: tuple[Place, ...]
+    style: str = ""
 
 
 def draw(study: Study, points: Sequence[Point], *, metric: str | None, by: str | None) -> "Text | None":
@@ -111,7 +113,10 @@ def _is_shape(points: Sequence[Point], key: str) -> bool:
 
 
 def _metrics(points: Sequence[Point], metric: str | None) -> list[MetricName]:
-    """Return the wanted metrics that were measured: one, or a column such as `loss` of every split."""
+    """Return the wanted metrics that were measured: one, or a column such as `loss` of every split.
+
+    The one that points are chosen by comes first.
+    """
     there = [metric_of(name) for name in names_in([METRICS, *(point.metrics for point in points)])]
     allowed = list(dict.fromkeys([*COLUMNS, *(each.column for each in there), *(each.name for each in there)]))
     if metric is not None and metric not in allowed:
@@ -119,8 +124,9 @@ def _metrics(points: Sequence[Point], metric: str | None) -> list[MetricName]:
             _("--metric {given}: must be one of {allowed}", given=show(metric), allowed=", ".join(allowed))
             + did_you_mean(metric, allowed)
         )
-    wanted = [each.name for each in reversed(there) if (metric or "loss") in (each.name, each.column)]
-    return [name for name in wanted if any(name in point.metrics for point in points)]  # the one that says most first
+    wanted = [each.name for each in there if (metric or "loss") in (each.name, each.column)]
+    wanted.sort(key=lambda name: DECIDING.index(name) if name in DECIDING else len(DECIDING))
+    return [name for name in wanted if any(name in point.metrics for point in points)]
 
 
 def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[tuple[float, str]]]:
@@ -140,15 +146,17 @@ def _places(points: Sequence[Point], key: str) -> tuple[dict[int, float], list[t
 def _curves(
     points: Sequence[Point], places: dict[int, float], metrics: Sequence[MetricName], others: list[str]
 ) -> list[Curve]:
-    found: dict[str, list[Place]] = {}
+    found: dict[tuple[str, str], list[Place]] = {}
     for metric in metrics:
+        split = metric_of(metric).split
         for point in points:
             spread = point.metrics.get(metric)
             if spread is None or point.index not in places or not math.isfinite(spread.mean):
                 continue
-            name = label({key: point.values[key] for key in others}) or _(SPLIT_HEADS[metric_of(metric).split])
-            found.setdefault(name, []).append(Place(places[point.index], spread.mean, spread.std))
-    return [Curve(name, tuple(sorted(at))) for name, at in found.items()]
+            name = label({key: point.values[key] for key in others})
+            curve = (name, "") if name else (_(SPLIT_HEADS[split]), _OF_SPLITS[split])
+            found.setdefault(curve, []).append(Place(places[point.index], spread.mean, spread.std))
+    return [Curve(name, tuple(sorted(at)), style) for (name, style), at in found.items()]
 
 
 # --- how ---
@@ -200,10 +208,10 @@ class _Plot:
         from rich.text import Text
 
         for number_, curve in reversed(list(enumerate(self._curves))):  # the first one lies on top
-            self._draw(curve, self._marks[number_], _STYLES[number_])
+            self._draw(curve, self._marks[number_], curve.style or _STYLES[number_])
         legend = Text.assemble((self._title, "bold"), "   ")
         for number_, curve in enumerate(self._curves):
-            legend.append(f"{self._marks[number_]} {curve.name}  ", _STYLES[number_])
+            legend.append(f"{self._marks[number_]} {curve.name}  ", curve.style or _STYLES[number_])
         if self._has_bars:
             legend.append(self._plain(_("bars: ± std")), "dim")
         lines = [legend, *(self._row(row) for row in range(_ROWS)), *map(Text, self._axis())]

@@ -18,7 +18,7 @@ from descent.common.i18n import N_, _, ngettext
 from descent.common.numbers import setting
 from descent.common.text import clean, short_names, shorten
 from descent.run.lock import worker_pid
-from descent.run.result_metrics import METRICS, MetricName, metric_of, names_in
+from descent.run.result_metrics import DECIDING, METRICS, MetricName, best_of, metric_of, names_in
 from engine.cli import tables
 from engine.cli.study_plot import draw
 from engine.preset.overrides import toml
@@ -29,11 +29,7 @@ from engine.study.vary import label
 
 # The columns that a narrow terminal shows, the most wanted first.
 _WANTED: tuple[MetricName, ...] = (
-    "test_accuracy",
-    "train_loss",
-    "test_loss",
-    "val_loss",
-    "val_accuracy",
+    *DECIDING,
     "train_accuracy",
     "test_r2",
     "test_balanced_accuracy",
@@ -98,6 +94,10 @@ def _print_points(study: Study, here: Sequence[Point]) -> None:
     states = [_state(point.states, study.repeats) for point in here]
     there = names_in(point.metrics for point in here)
     cells = {name: [_cell(name, point.metrics.get(name)) for point in here] for name in there}
+    best = best_of([{name: spread.mean for name, spread in point.metrics.items()} for point in here])
+    if best is not None:
+        place, decided = best
+        cells[decided] = [cell + ("*" if at == place else " ") for at, cell in enumerate(cells[decided])]
     fitting = _fitting(
         [head, *rows],
         {name: [_(metric_of(name).head).upper(), *cells[name]] for name in there},
@@ -109,6 +109,8 @@ def _print_points(study: Study, here: Sequence[Point]) -> None:
         rows = [[*row, cell] for row, cell in zip(rows, cells[name], strict=True)]
     rows = [[*row, state] for row, state in zip(rows, states, strict=True)]
     tables.print_table([*head, _("STATE")], rows, right=[*right, *numbers], whole=head)
+    if best is not None:
+        print(_("*: the best"))
     left_out = [_(metric_of(name).head) for name in there if name not in fitting]
     if left_out:
         stdio.say(_("(a wider terminal, --csv and --json also show {columns})", columns=", ".join(left_out)))

@@ -17,9 +17,8 @@ from descent.common.settings import flatten
 from descent.common.text import short_names
 from descent.run.folder import RunFolder
 from descent.run.metrics import Metrics
-from descent.run.result_metrics import MetricName, Numbers, names_in
+from descent.run.result_metrics import DECIDING, MetricName, Numbers, names_in
 from descent.run.results import MemberResult, result_of
-from engine.pictures.kinds import SCORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +92,7 @@ def spread(folder: RunFolder, options: Mapping[str, Any]) -> Arrays:
     result = result_of(folder)
     entries = result.members
     together: Numbers = result.ensemble.metrics if result.ensemble is not None else {}
-    compared = [] if entries and entries[0].fold is not None else [name for name in SCORES if name in together]
+    compared = [] if entries and entries[0].fold is not None else [name for name in DECIDING if name in together]
     metric = _metric(entries, str(options["metric"]), compared)
     values = [_number(entry.metrics.get(metric)) for entry in entries]
     keys = short_names(list(entries[0].values))
@@ -196,7 +195,7 @@ def _number_in(value: object) -> float | None:
 def _metric(entries: Sequence[MemberResult], wanted: str, first: Sequence[MetricName] = ()) -> MetricName:
     """Return the wanted score, or for "auto" the first of `first` and of the usual ones that is known."""
     known = names_in(entry.metrics for entry in entries)
-    for name in (*first, *SCORES, *known):
+    for name in (*first, *DECIDING, *known):
         if name in known and wanted in ("auto", name):
             return name
     if wanted != "auto":

@@ -9,12 +9,9 @@ from dataclasses import dataclass, replace
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
 from descent.common.text import did_you_mean, show
-from descent.run.result_metrics import MetricName
+from descent.run.result_metrics import DECIDING
 from engine.pictures import needs
 from engine.pictures.run_traits import Traits
-
-# Of a spread of members, the one first that is shown where none is asked for.
-SCORES: tuple[MetricName, ...] = ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss")
 
 
 @dataclass(frozen=True)
@@ -114,13 +111,13 @@ _ALL = (
          N_("several members, and an evaluation"),
          (Option("metric", "auto", N_("Which score; auto: accuracy before loss, validation before test; of repeats "
                                            "whose ensemble was tested, the test."),
-                 words=("auto", *SCORES)),),
+                 words=("auto", *DECIDING)),),
          needs.several),
     Kind("trials", N_("Results by setting"),
          N_("the score of this run and of the other runs of its preset beside it, by the settings that differ"),
          N_("an evaluation"),
          (Option("metric", "auto", N_("Which score; auto: validation before test, accuracy before loss."),
-                 words=("auto", *SCORES)),),
+                 words=("auto", *DECIDING)),),
          needs.nothing),
     Kind("confusion", N_("Confusion matrix"),
          N_("true class by predicted class"),

@@ -23,6 +23,7 @@ from descent.run.health import Broken, Health
 from descent.run.layout import Layout, generations, steps_in
 from descent.run.not_given import NOT_GIVEN
 from descent.run.note import Note, read_note
+from descent.run.result_metrics import Numbers
 from descent.run.state import ALIVE, host_of, state_now
 from descent.run.sweep import SweepPoint, points_of
 
@@ -107,6 +108,15 @@ class RunStatus:
     def last(self, split: str) -> tuple[float | None, float | None] | None:
         """Loss and accuracy of the latest evaluation on a split."""
         return self.reached.get(split)
+
+    @property
+    def results(self) -> Numbers:
+        """Return the same by the names of metrics."""
+        return {
+            f"{prefix}_{column}": value
+            for split, prefix in (("validation", "val"), ("test", "test"))
+            for column, value in zip(("loss", "accuracy"), self.last(split) or (), strict=False)
+        }
 
 
 class Glances:

@@ -11,6 +11,7 @@ from descent.common.glyphs import sparkline
 from descent.common.i18n import _, ngettext
 from descent.common.numbers import ago, percent, short_number
 from descent.run.health import state_sign
+from descent.run.result_metrics import best_of
 from tui.data.runs import RunStatus
 from tui.data.words import split_words, state_words
 from tui.widgets.lines import STATE_STYLES, Line, Piece, fitted
@@ -49,22 +50,13 @@ def look_at(runs: Sequence[RunStatus], changed: Callable[[RunStatus], str]) -> L
 
 
 def _best(runs: Sequence[RunStatus]) -> frozenset[Path]:
-    """Return the best of the ended runs of each preset that has several, by validation, else by test.
-
-    The test must not choose where something else can. A run whose model is broken is none of them.
-    """
-    groups: dict[tuple[str, str, bool], list[tuple[float, Path]]] = {}
+    """Return the best of the ended runs of each preset that has several. One with a broken model is never it."""
+    groups: dict[str, list[RunStatus]] = {}
     for run in runs:
-        for split in ("validation", "test"):
-            loss, accuracy = run.last(split) or (None, None)
-            value = loss if accuracy is None else -accuracy
-            if value is not None and not run.alive and run.preset and run.broken is None:
-                groups.setdefault((run.preset, split, accuracy is None), []).append((value, run.folder.path))
-    found: dict[str, Path] = {}
-    for (preset, _split, _loss), values in sorted(groups.items(), key=lambda group: group[0][1] == "test"):
-        if len(values) > 1 and preset not in found and min(values)[0] < max(values)[0]:
-            found[preset] = min(values)[1]
-    return frozenset(found.values())
+        if not run.alive and run.preset and run.broken is None:
+            groups.setdefault(run.preset, []).append(run)
+    found = ((own, best_of([run.results for run in own])) for own in groups.values())
+    return frozenset(own[best[0]].folder.path for own, best in found if best is not None)
 
 
 def _named(run: RunStatus) -> str:

@@ -58,12 +58,14 @@ def test_the_table_has_means_over_the_finished_repeats(
     out = capsys.readouterr().out
     assert "12: 11 finished, 1 waiting" in out
     assert "1/2 finished, 1 waiting" in out
-    assert "test loss by size   ● lr=0.02  ▲ lr=0.1" in out
+    assert "validation loss by size   ● lr=0.02  ▲ lr=0.1" in out  # the test chooses nothing
+    assert out.count("*") == 2
+    assert "*: the best" in out
     assert max(map(len, out.splitlines())) <= 80
     for word, says in (
         ("--by=size", "by size"),
         ("--by=optimizer.lr", "by lr"),
-        ("--metric=accuracy", "test accuracy"),
+        ("--metric=accuracy", "validation accuracy"),
     ):
         assert cli.main(["study", "show", "mine", word]) == 0
         assert says in capsys.readouterr().out

@@ -14,6 +14,7 @@ from descent.common.numbers import day, midnight
 from descent.common.text import clean
 from descent.run.folder import RunFolder
 from descent.run.note import Note
+from descent.run.result_metrics import standing
 from engine.preset.listing import Entry
 from tui.data.course import LabEntry, Labs
 from tui.data.hosts import HostRun, HostRuns
@@ -71,7 +72,7 @@ class Study:
 
     @property
     def best(self) -> RunStatus | None:
-        """Return the ended run with the best result: of the validation, else of the test."""
+        """Return the ended run with the best result."""
         ended = {run.folder.path: run for run in self.runs if not run.alive}
         own = [replace(run, preset="study") for run in ended.values()]  # of whatever presets, they are compared
         found = look_at(own, lambda run: "").best
@@ -265,12 +266,7 @@ def _by_preset(ended: Sequence[RunStatus]) -> list[Item]:
 
 
 def _rank(run: RunStatus) -> tuple[bool, int, float]:
-    for place, split in enumerate(("validation", "test")):
-        loss, accuracy = run.last(split) or (None, None)
-        value = loss if accuracy is None else -accuracy
-        if value is not None:
-            return not run.note.pinned, place, value
-    return not run.note.pinned, 2, 0.0
+    return not run.note.pinned, *standing(run.results)
 
 
 def _labs(fit: Sequence[LabEntry], labs: Labs, most: int | None, *, first: bool) -> list[Item]:
