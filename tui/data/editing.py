@@ -73,15 +73,20 @@ def where_to_begin(text: str, suffix: str, changes: Sequence[str]) -> tuple[int,
     changes: the lab's, keys ("optimizer.lr") or sections ("optimizer"). -> the line, from 1; the columns, from 0,
     where the value begins and ends, both 0 if there is none.
     """
-    written = text.splitlines()
     if suffix == ".py":
-        return next((number for number, line in enumerate(written, 1) if _TO_FILL.search(line)), 1), 0, 0
+        return next(iter(to_fill(text)), 1), 0, 0
+    written = text.splitlines()
     found = (line_of(text, key) for key in changes)
     number = next((line for line in found if line is not None), 1)
     while number < len(written) and (_HEADER.match(written[number - 1]) or _NAME.match(written[number - 1])):
         number += 1  # the name of a kind is not the first thing to change
     value = _VALUE.match(written[number - 1]) if written else None
     return (number, value.start(1), value.end(1)) if value is not None else (number, 0, 0)
+
+
+def to_fill(text: str) -> list[int]:
+    """Return the lines of code that its learner still replaces. They count from 1."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if _TO_FILL.search(line)]
 
 
 def line_of(text: str, key: str) -> int | None:

@@ -78,7 +78,7 @@ class Write(Screen[int]):
         Binding("ctrl+t", "task", N_("show or hide the tasks"), show=False, id="write.task"),
         Binding("ctrl+r", "draw", N_("save, and draw your code"), show=False, id="write.draw"),
         Binding("ctrl+o", "outside", N_("open in $VISUAL or $EDITOR"), show=False, id="write.outside"),
-        Binding("f8", "next_problem", N_("next line with an error"), show=False, id="write.problem"),
+        Binding("f8", "next_place", N_("next line with an error, or to be written"), show=False, id="write.place"),
         Binding("f3,ctrl+g", "find_again(1)", N_("find the next place"), show=False, id="write.again"),
         Binding("shift+f3", "find_again(-1)", N_("find the previous place"), show=False, id="write.before"),
         Binding("escape", "close", N_("back to the lab"), show=False, id="write.close"),
@@ -135,6 +135,7 @@ class Write(Screen[int]):
             hints.append(Hint("^n", _("next file"), "next"))
         if self._checker.status.lab.model.draw:
             hints.append(Hint("^r", _("draw"), "draw"))
+        hints.append(Hint("f8", _("to do"), "next_place"))
         hints += [Hint("^f", _("find"), "find"), Hint("^z", _("undo"), "undo"), Hint("^y", _("redo"), "redo")]
         hints += [Hint("^o", _("own editor"), "outside"), Hint("f1", _("help"), "app.help")]
         self.query_one(KeyLine).show([*hints, Hint("esc", _("close"), "close")])
@@ -287,15 +288,20 @@ class Write(Screen[int]):
         before = f"{_('(before your change)')} " if is_outdated else ""
         self._say(f"{before}{problem.text}{others}", "" if is_outdated else "trouble")
 
-    def action_next_problem(self) -> None:
-        """Go to the next line with a ✗, and say what is wrong there."""
-        there = sorted((one.line, i) for i, (one, _outdated) in enumerate(self._problems) if one.line is not None)
-        if not there:
+    def action_next_place(self) -> None:
+        """Go to the next line with a ✗, or that is still to be written, and say what is to be done there."""
+        found = {problem.line: at for at, (problem, _outdated) in reversed([*enumerate(self._problems)])}
+        unwritten = editing.to_fill(self._editor.text) if self._file.suffix == ".py" else []
+        lines = sorted(line for line in {*found, *unwritten} if line is not None)
+        if not lines:
             return
         here = self._editor.cursor_location[0] + 1
-        line, at = next((one for one in there if one[0] > here), there[0])
+        line = next((one for one in lines if one > here), lines[0])
         self._editor.go_to(line)
-        self._say_problem(*self._problems[at])
+        if line in found:
+            self._say_problem(*self._problems[found[line]])
+        else:
+            self._say(_("line {line} is still to be written", line=line))
 
     # --- saving and checking ---
 

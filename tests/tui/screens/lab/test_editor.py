@@ -352,6 +352,18 @@ async def test_a_check_marks_each_line_that_can_t_be_read(here: Path) -> None:
         await until(pilot, lambda: "saved" in shown(pilot) and "✗" not in shown(pilot), "a file without problems")
 
 
+async def test_f8_leads_to_what_is_still_to_be_written(here: Path) -> None:
+    """After the first function, the second is below its long description."""
+    async with editing() as (pilot, editor):
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: f"{LAB}.py" in shown(pilot), "the code")
+        editor.load_text('def f():\n    return 1\n\n\ndef g():\n    raise NotImplementedError("2")\n')
+        await pilot.press("f8", *"return", "space", "2")
+        await until(pilot, lambda: editor.text.endswith("def g():\n    return 2\n"), "the text in its place")
+        await pilot.press("f8")
+        assert editor.cursor_location == (5, len("    return 2"))  # nothing is left
+
+
 async def test_a_grading_from_within_marks_the_line_that_failed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line that raised would have to be looked for by hand."""
     error = f'f raised ZeroDivisionError ({LAB}.py, line 4: "y = 1 / 0")'
