@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -32,6 +33,8 @@ from tui.widgets.code_editor import LANGUAGES, CodeEditor
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lab_checks import Checks
 from tui.widgets.lab_guide import to_do
+
+LOOK = 0.5  # seconds between looks at the file that is shown
 
 
 class Checker(Protocol):
@@ -130,6 +133,7 @@ class Write(Screen[int]):
     def on_mount(self) -> None:
         self._open()
         self._show_checks()
+        self.set_interval(LOOK, self._look)
         hints = [Hint("^s", _("save"), "save"), Hint("^k", _("check"), "check"), Hint("^t", _("tasks"), "task")]
         if len(self._files) > 1:
             hints.append(Hint("^n", _("next file"), "next"))
@@ -141,6 +145,18 @@ class Write(Screen[int]):
         self.query_one(KeyLine).show([*hints, Hint("esc", _("close"), "close")])
 
     # --- the file that is shown ---
+
+    def _look(self) -> None:
+        """Show what something else has written into the file, unless that would take away what is typed."""
+        if self.is_unsaved or not self._editor.has_focus:
+            return
+        with suppress(OSError):
+            if self._file.read_text(encoding="utf-8", errors="replace") != self._saved:
+                self._remember()
+                self._open()
+                self._is_edited = True
+                self._show_checks()
+                self._say(_("{file} was written elsewhere; this is its text now", file=self._file.name))
 
     def _open(self) -> None:
         editor = self._editor
@@ -347,6 +363,7 @@ class Write(Screen[int]):
 
     def action_check(self) -> None:
         """Save, and have the lab graded. A file that can't be read as Python or as a preset is not graded."""
+        self._look()
         if self.is_unsaved and not self._save():
             return
         self._read_problems()

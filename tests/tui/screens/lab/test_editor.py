@@ -352,6 +352,21 @@ async def test_a_check_marks_each_line_that_can_t_be_read(here: Path) -> None:
         await until(pilot, lambda: "saved" in shown(pilot) and "✗" not in shown(pilot), "a file without problems")
 
 
+async def test_what_is_written_elsewhere_is_shown_unless_something_is_typed(here: Path) -> None:
+    """A check would say that all is met beside a text that was never graded."""
+    file = here / f"{LAB}.toml"
+    async with editing() as (pilot, editor):
+        file.write_text(file.read_text().replace("0.01", "0.3"))
+        await until(pilot, lambda: "lr = 0.3" in editor.text, "its new text")
+        assert f"{LAB}.toml was written elsewhere" in shown(pilot)
+        await pilot.press("x")
+        mine = editor.text
+        file.write_text(file.read_text().replace("0.3", "0.5"))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "not saved" in shown(pilot), "that it is another one")
+        assert editor.text == mine
+
+
 async def test_f8_leads_to_what_is_still_to_be_written(here: Path) -> None:
     """After the first function, the second is below its long description."""
     async with editing() as (pilot, editor):
