@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import shlex
 import sys
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from engine.cli import tables
 from engine.cli.study_plot import draw
 from engine.preset.overrides import toml
 from engine.study import folder as folders
-from engine.study.folder import Study, continuing
+from engine.study.folder import Study, continuing, word_for
 from engine.study.results import Outcome, Point, Spread, outcomes, points
 from engine.study.vary import label
 
@@ -187,9 +188,9 @@ def print_planned(study: Study, *, as_json: bool) -> None:
     )
     stdio.say(
         _(
-            "train all here: descent study run {name}; only one: descent study job {name} 0; by SLURM: "
-            "descent study run {name} --on slurm",
-            name=name,
+            "train all here: descent study run {word}; only one: descent study job {word} 0; by SLURM: "
+            "descent study run {word} --on slurm",
+            word=clean(shlex.quote(word_for(study.folder))),
         )
     )
 

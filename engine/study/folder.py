@@ -266,10 +266,16 @@ def continuing(study: Study) -> str:
         words = read_object(study.folder / "on.json", Record({"words": ListOf(TEXT)}))["words"]
     except (OSError, ShapeError):
         words = []
-    return clean(shlex.join(["descent", "study", "run", study.name, *words]))
+    return clean(shlex.join(["descent", "study", "run", word_for(study.folder), *words]))
 
 
 # --- finding ---
+
+
+def word_for(folder: Path) -> str:
+    """Return the word that names a study in commands given here: its name, or its path if it is not in `studies`."""
+    there = studies_dir(None, None).resolve() == folder.parent.resolve()
+    return folder.name if there else str(folder.absolute())
 
 
 def studies_dir(given: Path | None, runs_dir: Path | None) -> Path:

@@ -1,5 +1,6 @@
 """Planning of a study: every point of the grid is checked, and every job's command fixed, before anything trains."""
 
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,8 +154,9 @@ def _same_or_refuse(wanted: Wanted, varied: tuple[Axis, ...], there: Study, text
     raise DescentError(
         _(
             "--id {id}: {folder} already has a study of this name, with another preset or other values; choose "
-            "another id, or continue that study: descent study run {id}",
+            "another id, or continue that study: descent study run {word}",
             id=there.name,
+            word=clean(shlex.quote(folders.word_for(there.folder))),
             folder=clean(str(there.folder.parent)),
         )
     )

@@ -112,6 +112,27 @@ def test_the_command_that_continues_a_study_names_who_has_trained_it(
     assert told() == "descent study run mine"
 
 
+def test_a_study_in_another_place_is_named_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that a study prints would continue another one of its name, or find none."""
+    monkeypatch.chdir(tmp_path)
+    plan = ["study", "plan", "digits-mlp", "--id", "mine", "--repeats"]
+    places = (["--studies-dir", "my scratch"], ["--runs-dir", "elsewhere/runs"], [])
+    folders = ("my scratch/mine", "elsewhere/studies/mine")
+    words = [*(shlex.quote(str(tmp_path / folder)) for folder in folders), "mine"]
+    for repeats, (place, word) in enumerate(zip(places, words, strict=True), start=1):
+        assert cli.main([*plan, str(repeats), *place]) == 0
+        assert f"descent study run {word}; only one: descent study job {word} 0" in capsys.readouterr().out
+        assert cli.main([*plan, "9", *place]) == 2
+        assert capsys.readouterr().err.strip().endswith(f"continue that study: descent study run {word}")
+        [shown] = shlex.split(word)
+        assert cli.main(["study", "show", shown]) == 0
+        out = capsys.readouterr().out
+        assert out.strip().endswith(f"continue with: descent study run {word}")
+        assert f"{repeats} waiting" in out
+
+
 def points(*metrics: tuple[Any, float, float]) -> list[Point]:
     """(value, train loss, test loss) at each point."""
     return [

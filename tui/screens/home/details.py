@@ -57,7 +57,9 @@ def command_of(item: RunStatus | HostRun | Study | Entry | LabEntry, overrides: 
     if isinstance(item, HostRun):
         return shlex.join(item.host.attach(item.run.folder.id))
     if isinstance(item, Study):
-        return f"descent study show {shlex.quote(item.folder.name)}"
+        from engine.study.folder import word_for  # loaded for who has studies
+
+        return f"descent study show {shlex.quote(word_for(item.folder))}"
     if isinstance(item, Entry):
         sets = "".join(f" --set {shlex.quote(text)}" for text in overrides)
         return f"descent run {shlex.quote(item.name)}{sets}"
