@@ -58,7 +58,7 @@ class LoopState:
         self._queue = Queue()
         self._server = Server(self.folder.path, self._queue)
         self._signals = signals
-        measured = self.folder.facts() or (self.folder.origin() or {}).get("measured", {})
+        measured = {**(self.folder.origin() or {}).get("measured", {}), **self.folder.facts()}
         every = statistics_every or measured.get("statistics_every")
         self._rows = StepRows(self.folder, every, self.warn, self._tell_nonfinite)
         self._rows.is_chosen = self._rows.is_chosen or (statistics_every is None and bool(measured.get("is_chosen")))
@@ -263,22 +263,27 @@ class LoopState:
     # --- facts, and the end ---
 
     def _write_facts(self) -> None:
-        """Write run.json, once."""
-        if self.folder.facts():
+        """Write run.json: as soon as a model is watched, when the loop begins, and when the cadence is chosen.
+
+        What a run has chosen it keeps.
+        """
+        before = self.folder.facts()
+        if "statistics_every" in before:
             return
         assert self._model is not None
+        chosen = {"statistics_every": self._rows.every, "is_chosen": self._rows.is_chosen}
         facts = facts_of_process(self.name) | {
             "device": str(self._device),
             "device_name": devices.name(self._device),
             "threads": torch.get_num_threads(),
-            "statistics_every": self._rows.every or 1,
-            "is_chosen": self._rows.is_chosen,
             "samples": {"validation": 0} if self._evaluations else {},
             "settings": self._edits.declared(),
             "actions": self._actions.names(),
             "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
             **self._length(),
+            **(chosen if self._began and self._rows.every is not None else {}),
         }
+        facts["started"] = before.get("started", facts["started"])
         write_json(self.folder.path / "run.json", facts)
 
     def _length(self) -> dict[str, int]:
@@ -300,8 +305,8 @@ class LoopState:
         try:
             if self._began:
                 self._rows.end(self._step)
-                if self.folder.facts() == {}:
-                    self._write_facts()
+                self._rows.every = self._rows.every or 1  # it ends before that was chosen
+                self._write_facts()
                 if self._save_wanted and state != "failed":  # the script has left its loop in the body of a turn
                     self._is_in_turn = False
                     self.save()

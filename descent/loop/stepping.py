@@ -130,8 +130,7 @@ class SteppedLoop(SteeredLoop):
             if self._asked:
                 why = _("this loop goes on from run.step, without its random numbers and batches")
             self._write_exact("script" if self._asked else "", [why])
-        if self._rows.every is not None:
-            self._write_facts()
+        self._write_facts()
         if goes_on:
             self._save_beginning()
         if again.was_paused():

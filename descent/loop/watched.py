@@ -123,6 +123,7 @@ class Loop(SteppedLoop):
             kept = self._overruled(text) if self._is_forked else {}
             text = preset_text(self._config, optimizer, self._best.by, kept)
             write_atomically(self.folder.preset, text.encode())
+            self._write_facts()
 
     def _overruled(self, text: str) -> dict[str, Any]:
         """Tell which numbers of the optimizer are the checkpoint's, where the fork's arguments would have others.

@@ -5,6 +5,7 @@ fast for a thousand steps and for millions.
 """
 
 import functools
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -83,6 +84,7 @@ class Follower:
         self.folder = folder
         self.layout: Layout | None = None
         self.facts: dict[str, Any] = {}
+        self._facts_at = (0, 0)  # number and time of the file that they were read from
         self.step = 0
         self.state: State = "starting"
         self.events = EventLog(folder.path)
@@ -102,12 +104,21 @@ class Follower:
         before = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
         if self.layout is None:
             self.layout = Layout.load(self.folder.path)
-        if not self.facts:
-            self.facts = self.folder.facts()
+        self._read_facts()
         self.state = self._state_now()  # reads the events
         has_scalars = self._read_rows()
         now = self.step, self.rewinds, self.state, len(self.events), self.layout is None, len(self.facts)
         return now != before or has_scalars
+
+    def _read_facts(self) -> None:
+        """Read run.json if it is another one than before: that of a loop of one's own grows at its start."""
+        try:
+            found = os.stat(self.folder.path / "run.json")
+        except OSError:
+            return
+        if (found.st_ino, found.st_mtime_ns) != self._facts_at:
+            self._facts_at = found.st_ino, found.st_mtime_ns
+            self.facts = self.folder.facts()
 
     def _read_events(self) -> None:
         diverged, voided = self.diverged, self.events.voided

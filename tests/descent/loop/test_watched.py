@@ -10,6 +10,7 @@ import pytest
 
 from descent.control import RefusedError
 from descent.loop.folder import name_of
+from descent.run.follower import Follower
 from descent.run.metrics import Metrics
 from tests.helpers.loops import DRIVEN, PLAIN, TASK, Made, Script, held, same, send
 from tests.helpers.waiting import wait_for
@@ -61,6 +62,21 @@ def test_a_killed_run_goes_on_in_mid_epoch_and_ends_the_same(script: Made, worke
     told = killed.run.last("exact")
     assert told is not None
     assert told["why_not"] == []
+
+
+@pytest.mark.slow
+def test_a_run_has_its_name_before_its_first_step(script: Made) -> None:
+    """With long steps, Home and `descent show` would know nothing of a run for minutes."""
+    steered = held(script("steered"), DRIVEN.replace(", statistics_every=2", ""))
+    facts = steered.run.facts()
+    assert (facts["preset"], facts["parameters"], facts["total_steps"]) == ("driven", 58, 30)
+    follower = Follower(steered.run)
+    assert "statistics_every" not in follower.facts
+    send(steered, "resume")
+    assert steered.end().code == 0, steered.err
+    follower.look()
+    assert follower.facts["statistics_every"]
+    assert follower.facts["started"] == facts["started"]
 
 
 @pytest.mark.slow
