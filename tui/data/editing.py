@@ -1,9 +1,11 @@
 """What an editor knows of a learner's file: where it was left, where to begin, what is wrong with which line."""
 
+import ast
+import contextlib
 import json
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,6 +108,25 @@ def line_of(text: str, key: str) -> int | None:
         if best < len(path) <= len(wanted) and path == wanted[: len(path)]:
             best, line_found = len(path), number
     return line_found
+
+
+def where_it_begins(text: str, name: str) -> int | None:
+    """Return the line of the first statement of a function or class of this name in Python code, from 1."""
+    return next((begins for found, _lines, begins in _definitions(text) if found == name), None)
+
+
+def beginning_around(text: str, line: int) -> int | None:
+    """Return the line of the first statement of the function or class that a line of Python code is in."""
+    return next((begins for _name, lines, begins in _definitions(text) if line in lines), None)
+
+
+def _definitions(text: str) -> Iterator[tuple[str, range, int]]:
+    """Yield name, lines and first statement, its docstring left out; nothing of code that can't be read."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                body = node.body[1:] if ast.get_docstring(node) is not None and len(node.body) > 1 else node.body
+                yield node.name, range(node.lineno, (node.end_lineno or node.lineno) + 1), body[0].lineno
 
 
 def _parts(dotted: str) -> list[str]:

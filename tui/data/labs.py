@@ -25,10 +25,12 @@ from engine.labs.explanation import UNFILLED
 from engine.labs.format import Check
 from engine.labs.grader import Grader
 from engine.labs.library import Lab, find_lab
+from engine.labs.messages import line_named
 from engine.labs.progress import Record
 from engine.labs.submission import Submission, content
 from engine.labs.verdict import formed, instead, read_verdict
 from engine.preset import code_copy
+from tui.data import editing
 
 
 async def grade(lab_id: str, folder: Path, tell: Tell) -> dict[str, Any]:
@@ -223,9 +225,32 @@ def first_unmet(status: LabStatus, file: Path) -> str:
     Those of `file`, one of the learner's, come before the others.
     """
     for check in sorted(unmet(status), key=lambda check: not _is_of(check, file, status.lab.id)):
-        why = status.explanations.get(check.id) or status.errors.get(check.id) or status.instead.get(check.id)
-        return clean(": ".join(filter(None, [unmarked(str(check.text)), why])))
+        return _told(status, check)
     return ""
+
+
+def problems_of(status: LabStatus, file: Path) -> list[editing.Problem]:
+    """Return what the latest grading said of lines of `file`, one of the learner's.
+
+    An error is at its line, a function that returns something wrong at its first statement.
+    """
+    found = list[editing.Problem]()
+    text = file.read_text(encoding="utf-8", errors="replace")
+    for check in unmet(status):
+        error = " → ".join(filter(None, [status.errors.get(check.id), status.explanations.get(check.id)]))
+        line = line_named(error, file.name)
+        if line is not None:
+            found.append(editing.Problem(clean(error), line))
+        elif file.suffix == ".py" and status.errors.get(check.id) is None:
+            names = [name for source in criterion.sources(check) for name in catalogue.functions_asked(source)]
+            line = next(filter(None, (editing.where_it_begins(text, name) for name in names)), None)
+            found += [editing.Problem(_told(status, check), line)] if line is not None else []
+    return found
+
+
+def _told(status: LabStatus, check: Check) -> str:
+    why = status.explanations.get(check.id) or status.errors.get(check.id) or status.instead.get(check.id)
+    return clean(": ".join(filter(None, [unmarked(str(check.text)), why])))
 
 
 def _is_of(check: Check, file: Path, lab_id: str) -> bool:

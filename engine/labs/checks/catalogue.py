@@ -342,6 +342,20 @@ def asks_code(source: str) -> bool:
     return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(evaluator.parse(source)))
 
 
+def functions_asked(source: str) -> list[str]:
+    """Return the functions of the learner that an expression calls or looks for, in its order."""
+    callers = {"learner", "learner_raises", "differences", "has"}
+    return [
+        str(node.args[0].value)
+        for node in ast.walk(evaluator.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in callers
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    ]
+
+
 def _wrong_call(function: Function, call: ast.Call) -> Iterator[str]:
     given = len(call.args) + len(call.keywords)
     for keyword in call.keywords:

@@ -7,7 +7,7 @@ import pytest
 
 from descent.common.i18n import _, use
 from engine.labs.mistakes import MISTAKES
-from tui.data.editing import Problem, TrackedProblems, problems
+from tui.data.editing import Problem, TrackedProblems, beginning_around, problems, where_it_begins
 
 TEXT = "a\nb\nwrong\nd\ne\n"
 
@@ -59,3 +59,27 @@ def test_a_file_that_is_not_python_is_explained_before_it_is_graded(
     assert problem.line == line
     assert problem.text.endswith(f"→ {why}")
     assert re.search("[가-힣]", why)
+
+
+CODE = '''import torch
+
+
+def f():
+    """Of f."""
+
+    x = 1
+    return x
+
+
+class G:
+    def g(self):
+        return 2
+'''
+
+
+@pytest.mark.parametrize(("line", "begins"), [(1, None), (4, 7), (8, 7), (9, None), (11, 12), (13, 12)])
+def test_a_function_begins_after_its_docstring(line: int, begins: int | None) -> None:
+    """A grading would take a learner away from where they are writing the function it names."""
+    assert beginning_around(CODE, line) == begins
+    assert beginning_around("def f(:\n    return 1\n", 2) is None
+    assert [where_it_begins(CODE, name) for name in ("f", "G", "g")] == [7, 12, None]

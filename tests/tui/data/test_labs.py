@@ -18,7 +18,8 @@ from engine.labs.library import find_lab
 from engine.preset import code_copy
 from tests.helpers.lab_solutions import typed_guesses
 from tests.helpers.small_lab import make_lab
-from tui.data.labs import changed_since, first_unmet, look_at_lab, run_before, unmet
+from tui.data.editing import Problem
+from tui.data.labs import changed_since, first_unmet, look_at_lab, problems_of, run_before, unmet
 
 
 @pytest.fixture
@@ -148,6 +149,24 @@ def test_what_is_wrong_in_the_file_that_is_open_comes_first() -> None:
     assert first_unmet(status, Path("outliers.toml")).startswith("b is within 0.1 of 1")
     only_line = replace(status, outcomes={"intercept": (0.471, False), "pull": (0.0, True)})
     assert first_unmet(only_line, Path("outliers.py")).startswith("b is within 0.1 of 1")
+
+
+def test_a_function_that_returns_something_wrong_is_marked_where_it_begins(tmp_path: Path) -> None:
+    """The sign beside the code would stand at errors alone: a wrong value had none."""
+    status = look_at_lab("outliers")
+    wrong = {"id": "pull", "explanation": {"id": "sign", "text": "The sign is wrong"}}
+    status = replace(
+        status, outcomes={"intercept": (0.471, False), "pull": (2.0, False)}, verdict={"checks": [wrong]}
+    )
+    code, preset = tmp_path / "outliers.py", tmp_path / "outliers.toml"
+    code.write_text("import torch\n\n\ndef pulled():\n    return 1\n\n\ndef pull(residual):\n    return -residual\n")
+    preset.write_text("")
+    assert problems_of(status, code) == [Problem(first_unmet(status, code), 9)]
+    assert problems_of(status, preset) == []
+    wrong["error"] = "pull: ZeroDivisionError (outliers.py, line 5)"
+    assert [problem.line for problem in problems_of(status, code)] == [5]
+    wrong["error"] = "pull took longer than 10 s"
+    assert problems_of(status, code) == []
 
 
 def test_a_criterion_of_a_part_is_of_its_preset() -> None:

@@ -20,11 +20,10 @@ from descent.common.files import write_atomically
 from descent.common.i18n import N_, _
 from descent.common.stdio import lines
 from descent.common.text import clean
-from engine.labs.messages import line_named
 from tui.base import ConsoleApp, Notice
 from tui.data import editing, unsaved
 from tui.data.editing import Place, Problem, TrackedProblems
-from tui.data.labs import LabStatus, first_unmet, unmet
+from tui.data.labs import LabStatus, first_unmet, problems_of
 from tui.data.unsaved import Kept
 from tui.screens.dialogs import Ask
 from tui.screens.lab import own_editor
@@ -398,7 +397,7 @@ class Write(Screen[int]):
     async def take(self) -> None:
         """Show what the check has told: the tasks and criteria as they are now, and which lines it named.
 
-        Go to the first of these, if it is of a file that was not edited since.
+        Go to the first of these, if it is of a file that was not edited since and the cursor is not in its function.
         """
         status = self._checker.status
         await self.query_one(Markdown).update(self._tasks_text())
@@ -410,7 +409,9 @@ class Write(Screen[int]):
         told = self._graded[self._file].problems
         at = next((i for i, path in enumerate(self._files) if self._graded[path].problems), None)
         if not self.is_unsaved and told:
-            self._editor.go_to(told[0].line or 1)
+            line = told[0].line or 1
+            if line != editing.beginning_around(self._editor.text, self._editor.cursor_location[0] + 1):
+                self._editor.go_to(line)
         elif not self.is_unsaved and at is not None:
             self._switch_to(at)
             told = self._graded[self._file].problems
@@ -527,13 +528,8 @@ class Write(Screen[int]):
 
 def _named(files: Sequence[Path], standing: LabStatus) -> dict[Path, TrackedProblems]:
     """Return what the last grading said of lines of each file, and why; nothing if a file has changed since."""
-    errors, reasons = standing.errors, standing.explanations
-    names = [check.id for check in unmet(standing)] if standing.unchanged else []
-    told = [" → ".join(filter(None, [errors.get(name), reasons.get(name)])) for name in names]
     found = dict[Path, TrackedProblems]()
     for path in files:
-        places = [(clean(text), line_named(text, path.name)) for text in told]
-        named = [Problem(text, line) for text, line in places if line is not None]
-        text = path.read_text(encoding="utf-8", errors="replace") if named else ""
-        found[path] = TrackedProblems(text, named)
+        told = problems_of(standing, path) if standing.unchanged else []
+        found[path] = TrackedProblems(path.read_text(encoding="utf-8", errors="replace") if told else "", told)
     return found
