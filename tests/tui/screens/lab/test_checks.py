@@ -268,7 +268,7 @@ async def test_presets_are_chosen_in_the_order_of_the_tasks(here: Path) -> None:
     text = file.read_text().replace("Change the preset so", "Train `slow-line-flat.toml`, then `slow-line.toml`, so")
     part = '[lab.parts.flat]\npreset = "flat.toml"\ntitle = { en = "A flat one", ko = "평평한 것" }\n'
     file.write_text(text + part)
-    preset = text[text.index("[data]") : text.index("# The tables of the lab")]
+    preset = text[text.index("[data]") : text.index("[lab]")]
     (file.parent / "flat.toml").write_text(preset)
     flow.start(find_lab(LAB), here, again=True)
     app = lab_app()
