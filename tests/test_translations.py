@@ -26,6 +26,7 @@ STYLE_WORDS = {"bold", "reverse", "dim"}  # as Rich takes them
 NOT_SHOWN = {
     # heads of columns, as Moodle, Canvas and spreadsheets of rosters have them
     *("full name", "Full name", "Last modified (grade)", "Feedback comments", "SIS User ID", "SIS Login ID"),
+    "    Points Possible",
     "stopped early",
     "loss of every member",
     "loss of member ",

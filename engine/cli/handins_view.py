@@ -95,9 +95,8 @@ def _print(rows: Sequence[Row]) -> None:
     cells = []
     for row in rows:
         hidden = [row.hidden] if has_hidden else []
-        why = "; ".join(filter(None, (row.why, row.similar)))
         outcome = _(OUTCOMES[row.outcome])
-        cells.append([row.name, row.student, row.lab, row.handed_in, row.ours, *hidden, outcome, why])
+        cells.append([row.name, row.student, row.lab, row.handed_in, row.ours, *hidden, outcome, row.remarks])
     hidden = [_("HIDDEN")] if has_hidden else []
     head = [_("HAND-IN"), _("STUDENT"), _("LAB"), _("HANDED IN"), _("OURS"), *hidden, _("OUTCOME"), _("WHY")]
     tables.print_table(head, cells, whole=(head[0], head[-2]))
@@ -139,6 +138,8 @@ def show_class(
         tables.print_table(class_pages.statistics_head(), class_pages.statistics_rows(found), right=[_("ATTEMPTS")])
         for row in found.unreadable:
             stdio.complain(f"{row.name}: {row.why}")
+        for doubt in found.doubts:
+            stdio.complain(clean(doubt))
     waiting = sum(not one.is_verified for one in found.hand_ins.values())
     if waiting and not as_json:
         text = ngettext(

@@ -100,7 +100,7 @@ def student_page(found: Class, student: Student) -> str:
         opened, row = hand_in.opened, hand_in.row
         parts.append(page.heading(str(taught.model.title)))
         parts.append(page.paragraph(_("handed in: {time}", time=page.in_words(row.written))))
-        parts += [page.paragraph(text) for text in (row.why, row.similar) if text]
+        parts += [page.paragraph(row.remarks)] if row.remarks else []
         if opened.verdict:
             parts.append(page.criteria(opened.verdict["checks"]))
         parts += [page.attempts(tried)] if (tried := history(opened.about)) else []

@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ _IDS = ("id", "student", "login", "number", "학번")  # heads of the column tha
 _NAMES = ("name", "full name", "이름")
 _LABS = ("lab", "실습")
 _DATES = ("due", "마감")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Class:
     hand_ins: Mapping[tuple[str, str], HandIn]
     due: Mapping[str, datetime]
     unreadable: tuple[Row, ...] = ()
+    doubts: tuple[str, ...] = ()  # about whose work a hand-in is
 
     def of(self, student: Student, lab: str) -> HandIn | None:
         return self.hand_ins.get((student.id, lab))
@@ -162,12 +165,7 @@ def _rows(
     needed, optional: for each column the names that it may have. A file that a school gives has others, too, so those
     are no error; but one of them may be a misspelt name.
     """
-    try:
-        text = read_regular(path, LARGEST).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        is_text = isinstance(error, UnicodeDecodeError)
-        reason = _("it is not UTF-8; save it as CSV UTF-8") if is_text else why_unreadable(error)
-        raise DescentError(_("{file}: can't be read: {reason}", file=clean(str(path)), reason=reason)) from None
+    text = _text(path, note)
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     head = [name.strip().casefold() for name in next(reader, [])]
@@ -196,6 +194,29 @@ def _rows(
     return [(line, row) for line, row in lines if any(cell.strip() for cell in row.values())]
 
 
+def _text(path: Path, note: Callable[[str], None]) -> str:
+    """Return what a file holds: UTF-8 or, as spreadsheets write too, UTF-16 and CP949. Raises DescentError."""
+    try:
+        content = read_regular(path, LARGEST)
+    except OSError as error:
+        raise DescentError(
+            _("{file}: can't be read: {reason}", file=clean(str(path)), reason=why_unreadable(error))
+        ) from None
+    for encoding in ("utf-16",) if content.startswith(_UTF_16) else ("utf-8-sig", "cp949"):
+        with suppress(UnicodeDecodeError):
+            text = content.decode(encoding)
+            if encoding == "cp949":
+                note(
+                    _(
+                        "{file}: is read as CP949; if its names look wrong, save it as CSV UTF-8",
+                        file=clean(str(path)),
+                    )
+                )
+            return text
+    reason = _("it is neither UTF-8 nor CP949; save it as CSV UTF-8")
+    raise DescentError(_("{file}: can't be read: {reason}", file=clean(str(path)), reason=reason))
+
+
 def _value(row: Mapping[str, str], names: Sequence[str]) -> str:
     return next((clean(row[name].strip()) for name in names if row.get(name, "").strip()), "")
 
@@ -205,29 +226,68 @@ def _value(row: Mapping[str, str], names: Sequence[str]) -> str:
 
 def gather(opened: Iterable[Opened], roster: Sequence[Student], due: Mapping[str, datetime]) -> Class:
     """Return the class's table. Whoever has handed in and is not on the roster comes last."""
-    listed = {word.casefold(): student for student in roster for word in (student.name, student.id) if word}
+    listed, shared = _by_words(roster)
     others: dict[str, Student] = {}
-    found: dict[tuple[str, str], HandIn] = {}
+    works: dict[tuple[Student, str], list[Opened]] = {}
     unreadable = []
     order: dict[str, int] = {}
+    nameless: dict[str, str] = {}
     for one in opened:
         row = one.row
         if one.lab is None:
             unreadable.append(row)
             continue
-        uploaded = row.uploaded or {}
-        words = [row.student, row.login, str(uploaded.get("name", "")), str(uploaded.get("id", ""))]
+        account = row.uploaded or {}
+        words = [str(account.get("name", "")), str(account.get("id", "")), row.student, row.login]
         student = next((listed[word.casefold()] for word in words if word.casefold() in listed), None)
         if student is None:
             number = row.student or row.login or row.name
+            if number.casefold() in shared:
+                nameless.setdefault(number.casefold(), number)
+                number = f"{number} ({row.login or row.name})"
             student = others.setdefault(number.casefold(), Student(number, is_listed=False))
         order[one.lab.id] = one.lab.model.order
-        before = found.get((student.id, one.lab.id))
-        if before is None or before.row.written <= row.written:
-            found[student.id, one.lab.id] = HandIn(row, one, _late(row, due.get(one.lab.id)))
+        works.setdefault((student, one.lab.id), []).append(one)
+    found = {}
+    doubts = [
+        _(
+            "{name}: {count} students of the roster have this name, so their hand-ins are listed apart, by login; "
+            "`lab report --student` with a student's id says whose they are",
+            name=name,
+            count=shared[key],
+        )
+        for key, name in nameless.items()
+    ]
+    for (student, lab), there in works.items():
+        latest = max(there, key=lambda one: (not one.row.owner, one.row.written))
+        found[student.id, lab] = HandIn(latest.row, latest, _late(latest.row, due.get(lab)))
+        if len(hands := dict.fromkeys(filter(None, map(_hand, there)))) > 1:
+            doubts.append(
+                _(
+                    "{student}, {lab}: hand-ins of {people}; the one of {counted} counts",
+                    student=student.shown,
+                    lab=lab,
+                    people=", ".join(hands),
+                    counted=_hand(latest) or latest.row.name,
+                )
+            )
     labs = sorted({*order, *due}, key=lambda lab: (order.get(lab, 1 << 30), lab))
     students = (*roster, *sorted(others.values(), key=lambda one: one.id))
-    return Class(students, tuple(labs), found, due, tuple(unreadable))
+    return Class(students, tuple(labs), found, due, tuple(unreadable), tuple(doubts))
+
+
+def _by_words(roster: Sequence[Student]) -> tuple[dict[str, Student], Counter[str]]:
+    """Return the students by ids and by names that one alone has, and how many have each of the other names."""
+    named = Counter(student.name.casefold() for student in roster if student.name)
+    listed = {one.name.casefold(): one for one in roster if named[one.name.casefold()] == 1}
+    listed |= {one.id.casefold(): one for one in roster}
+    return listed, Counter({name: count for name, count in named.items() if count > 1 and name not in listed})
+
+
+def _hand(one: Opened) -> str:
+    """Return who has handed something in: the owner of the file, the account, or the login that it names."""
+    row = one.row
+    return row.owner or str((row.uploaded or {}).get("name", "")) or row.login
 
 
 def _late(row: Row, due: datetime | None) -> timedelta | None:
@@ -327,6 +387,7 @@ def as_json(found: Class) -> dict[str, Any]:
         "labs": labs,
         "due": {k: v.isoformat() for k, v in found.due.items()},
         "broken": broken,
+        "doubts": list(found.doubts),
     }
 
 

@@ -49,12 +49,12 @@ def write_verified(path: Path, rows: Iterable[Row]) -> None:
     counts = ("handed_in", "ours", "hidden")
     head = ["name", "student", "login", "lab", "written"]
     head += [f"{count}_{part}" for count in counts for part in ("met", "of")]
-    head += ["grade", "outcome", "why", "similar"]
+    head += ["grade", "outcome", "why", "similar", "file_of"]
     lines = []
     for row in rows:
         counted = [number for count in counts for number in _counted(getattr(row, count))]
         who = [row.name, row.student, row.login, row.lab, row.written.replace("T", " ").removesuffix("+00:00")]
-        lines.append([*who, *counted, points(row), row.outcome, row.why, row.similar])
+        lines.append([*who, *counted, points(row), row.outcome, row.why, row.similar, row.owner])
     write_table(path, head, lines)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import pwd
 import re
 import stat
 import tempfile
@@ -79,6 +80,17 @@ class HandedIn:
         """Who uploaded it, or None if it is not of a learning management system."""
         found = _upload((*self.path.absolute().parts, *PurePosixPath(self.inside).parts))
         return None if found is None else found[0]
+
+    @property
+    def owner(self) -> str:
+        """The login of the user whose file it is on this machine, or "" if it says nothing: it is ours, or root's."""
+        if self.inside or self.uploaded is not None:
+            return ""
+        try:
+            user = self.path.lstat().st_uid
+            return "" if user in (0, os.getuid()) else pwd.getpwuid(user).pw_name
+        except (OSError, KeyError):
+            return ""
 
     @contextmanager
     def opened(self) -> Iterator[Path]:

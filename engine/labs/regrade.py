@@ -108,6 +108,8 @@ def verify_all(
             yield told(at, one.row)
         else:
             left.append(at)
+    if len(left) > 1:
+        warm.hold().join()  # each grading then begins at once
     others = [one.path.absolute() for one in handed_in]
     timed = [at for at in left if (lab := opened[at].lab) is not None and any(one.timed for one in lab.model.checks)]
     for together, at_once in ([at for at in left if at not in timed], settings.at_once), (timed, 1):
@@ -258,7 +260,7 @@ def _kept(key: str, said: Row, least: Level | None) -> Row:
     try:
         kept = Row(**json.loads((_folder() / f"{key}.json").read_bytes()))
         if least is None or (kept.level and Protection(kept.level).is_at_least(least)):
-            return kept.but(name=said.name, uploaded=said.uploaded)
+            return kept.but(name=said.name, uploaded=said.uploaded, owner=said.owner)
     except (OSError, ValueError, TypeError):
         pass
     return said

@@ -64,6 +64,7 @@ class Row:
     hidden: with the seeds and criteria of the instructor's. student, login, written: who and when, as it says itself.
     not_met: the criteria, by id, that are not met here. uploaded: who uploaded it; see `Uploaded`. similar: what it
     has in common with others. level: the protection under which its code ran, "" if it has none or it did not run.
+    owner: the user whose file it is, "" if that is who it names, or not known.
     """
 
     name: str
@@ -80,6 +81,13 @@ class Row:
     uploaded: Mapping[str, Any] | None = None
     similar: str = ""
     level: Level | Literal[""] = ""
+    owner: str = ""
+
+    @property
+    def remarks(self) -> str:
+        """What is wrong with it or strange about it, in words."""
+        foreign = _("the file of {owner} names {login}", owner=self.owner, login=self.login) if self.owner else ""
+        return "; ".join(filter(None, (self.why, foreign, self.similar)))
 
     def but(self, **changed: Any) -> "Row":
         """Return it with other values."""
@@ -141,7 +149,8 @@ def said_by(one: HandedIn, folder: Path) -> Row:
     except BrokenError:
         met = ""
     said = Row(one.name, lab=texts["lab"], handed_in=met, ours="", outcome="not run", why="", uploaded=_uploaded(one))
-    return said.but(**texts)
+    owner = one.owner if texts["login"] else ""
+    return said.but(**texts, owner="" if owner == texts["login"] else owner)
 
 
 def _verified(

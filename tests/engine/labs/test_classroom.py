@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import pwd
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from descent.common.errors import DescentError
-from engine.labs.classroom import late_in_words, read_due, read_roster
+from engine.labs.classroom import Student, late_in_words, read_due, read_roster
 from tests.helpers.processes import Child
 from tests.helpers.small_lab import make_lab
 from tests.helpers.verdicts import whole
@@ -92,7 +94,7 @@ def test_what_anybody_may_have_written(a_class: Path, descent: Callable[..., Chi
         ("who,mail\nx,y\n", "line 1: needs a column id"),
         ("id,name\n1,a\n2,b\n1,c\n", 'line 4: "1" is listed twice'),
         ("", "line 1: needs a column id"),
-        ("id,name\n1,이준\n".encode("cp949"), "it is not UTF-8; save it as CSV UTF-8"),
+        ("id,name\n1,Müller\n".encode("latin-1"), "it is neither UTF-8 nor CP949; save it as CSV UTF-8"),
     ],
 )
 def test_a_wrong_roster_is_named_by_its_line(tmp_path: Path, content: str | bytes, why: str) -> None:
@@ -100,6 +102,59 @@ def test_a_wrong_roster_is_named_by_its_line(tmp_path: Path, content: str | byte
     (tmp_path / "roster.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DescentError, match=why):
         read_roster(tmp_path / "roster.csv")
+
+
+@pytest.mark.parametrize(("encoding", "notes"), [("utf-8", 0), ("utf-8-sig", 0), ("utf-16", 0), ("cp949", 1)])
+def test_a_roster_of_a_spreadsheet(tmp_path: Path, encoding: str, notes: int) -> None:
+    """A list that Excel saved would be refused, or its names be unreadable without a word."""
+    (tmp_path / "roster.csv").write_bytes("학번,이름\r\n1,이준\r\n".encode(encoding))
+    said: list[str] = []
+    assert read_roster(tmp_path / "roster.csv", said.append) == [Student("1", "이준")]
+    assert len(said) == notes
+
+
+def test_a_hand_in_is_nobody_else_s(a_class: Path, descent: Callable[..., Child]) -> None:
+    """Of two students of one name, one would have the other's grade; and so would whom a hand-in names wrongly."""
+    (a_class / "roster.csv").write_text("id,name\n1,Mina\n2,Mina\n3,Jun\n4,Sora\n5,5\n6,1\n")
+    (a_class / "due.csv").unlink()
+    for path in a_class.glob("*.zip"):
+        path.unlink()
+    time = "2026-03-02T11:00:00+00:00"
+    hand_in(a_class, "Mina", time, passed=True, login="m1")
+    hand_in(a_class, "1", time, passed=False, login="m2")
+    hand_in(a_class, "4", time, passed=True, login="s4")
+    other, account = a_class / "more", a_class / "Jun_77_assignsubmission_file_"
+    for folder in (other, account):
+        folder.mkdir()
+    hand_in(other, "4", "2026-03-02T12:00:00+00:00", passed=False, login="j3")
+    hand_in(account, "Sora", time, passed=True, login="s4")
+    done = descent("class", str(a_class), "--json").end()
+    shares = {one["id"]: one["labs"].get("slow-line", {}).get("share") for one in done.json["students"]}
+    assert shares == {"1": 0.0, "2": None, "3": 1.0, "4": 0.0, "5": None, "6": None, "Mina (m1)": 1.0}
+    doubts = done.json["doubts"]
+    assert ["Mina: 2 students" in doubts[0], "4 Sora, slow-line: hand-ins of s4, j3; the one of j3" in doubts[1]] == [
+        True
+    ] * 2
+    assert len(doubts) == 2
+    shown = descent("class", str(a_class), "--lang", "en").end().err
+    assert all(doubt in shown for doubt in doubts)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_file_of_another_user_than_it_names(a_class: Path, descent: Callable[..., Child]) -> None:
+    """In a folder that all can write into, a student would replace another's work by a worse one."""
+    hand_in(a_class, "2021-1", "2026-03-02T11:00:00+00:00", passed=True, login="mina")
+    folder = a_class / "more"
+    folder.mkdir()
+    hand_in(folder, "2021-1", "2026-03-02T11:30:00+00:00", passed=False, login="mina")
+    os.chown(folder / "slow-line-2021-1.zip", pwd.getpwnam("nobody").pw_uid, -1)
+    done = descent("class", str(a_class), "--json").end()
+    assert done.json["students"][0]["labs"]["slow-line"]["share"] == 1.0
+    assert "hand-ins of mina, nobody; the one of mina counts" in done.json["doubts"][0]
+    rows = descent("lab", "verify", str(folder), "--json").end().json["handins"]
+    assert [row["owner"] for row in rows] == ["nobody"]
+    shown = descent("lab", "verify", str(folder), "--lang", "en").end().out
+    assert "the file of nobody names mina" in " ".join(shown.split())
 
 
 def test_columns_that_are_not_read_are_named(a_class: Path, descent: Callable[..., Child]) -> None:
