@@ -61,17 +61,24 @@ def _ascii_sign(cell: int, kind: int) -> str:
 _ASCII_SIGNS = np.array([[ord(_ascii_sign(cell, kind)) for cell in range(256)] for kind in range(3)], np.uint32)
 
 
-def curve(values: Sequence[float], width: int, height: int) -> list[str]:
-    """A curve as a line of dots, in `height` rows of at most `width` cells. Non-finite values are left out."""
-    places = np.array(shares(values, ACROSS * width))
-    level = np.rint((DOWN * height - 1) * (1 - places))
+def curves(lines: Sequence[Sequence[float]], width: int, height: int) -> list[Dots]:
+    """Return a picture of each line, `height` rows of `width` cells, all of one scale.
+
+    A line reaches from the left to the right, however many values it has. Non-finite values are left out.
+    """
+    among = [value for values in lines for value in values]
+    return [_curve(shares(values, ACROSS * width, among), ACROSS * width, DOWN * height) for values in lines]
+
+
+def _curve(places: Sequence[float], width: int, height: int) -> Dots:
+    """Return a line of dots for places from 0, the lowest, to 1."""
+    if not places:
+        return np.zeros((height, width), np.bool_)
+    across = np.interp(np.linspace(0, len(places) - 1, width), np.arange(len(places)), places)
+    level = np.rint((height - 1) * (1 - across))
     before = np.concatenate([level[:1], level[:-1]])
     near = before + np.sign(level - before)  # from beside the dot before, so that a steep line has no holes
-    top, bottom = np.minimum(near, level), np.maximum(near, level)
-    rest = np.full(len(places) % ACROSS, np.nan)  # of the last cell
-    dots = spans(np.concatenate([top, rest]), np.concatenate([bottom, rest]), DOWN * height)
-    cells = characters(bits(dots))
-    return ["".join(map(chr, row)) for row in cells.tolist()]
+    return spans(np.minimum(near, level), np.maximum(near, level), height)
 
 
 def spans(top: NDArray[np.float64], bottom: NDArray[np.float64], height: int) -> Dots:

@@ -67,12 +67,6 @@ def sparkline(values: Sequence[float], width: int, among: Sequence[float] = ()) 
     return "".join(map(level, shares(values, width, among)))
 
 
-def bars(values: Sequence[float], width: int, height: int) -> list[str]:
-    """A curve as `height` rows of at most `width` cells, the top one first. Non-finite values are left out."""
-    eighths = [1 + round((8 * height - 2) * share) for share in shares(values, width)]
-    return ["".join(BLOCKS[min(8, max(0, e - 8 * row))] for e in eighths) for row in reversed(range(height))]
-
-
 def progress_bar(share: float, width: int) -> tuple[str, str]:
     """What is done and what is left, in `width` cells together, to half a cell."""
     halves = round(max(0.0, min(1.0, share)) * 2 * width)

@@ -96,13 +96,16 @@ OF_RESULTS: tuple[MetricName, ...] = tuple(name for name in METRICS if name != "
 DECIDING: tuple[MetricName, ...] = ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_loss")
 
 
-def standing(numbers: Mapping[MetricName, float | None]) -> tuple[int, float]:
-    """Return a result's place among others, the lower the better: by the first of DECIDING that it has."""
+def standing(numbers: Mapping[MetricName, float | None]) -> tuple[float, ...]:
+    """Return a result's place among others, the lower the better.
+
+    The first of DECIDING that it has decides, of equal ones the next of the same split.
+    """
     for place, name in enumerate(DECIDING):
-        value = numbers.get(name)
-        if value is not None:
-            return place, _cost(name, value)
-    return len(DECIDING), 0.0
+        if numbers.get(name) is not None:
+            same = (other for other in DECIDING[place:] if METRICS[other].split == METRICS[name].split)
+            return place, *(_cost(other, value) for other in same if (value := numbers.get(other)) is not None)
+    return (len(DECIDING),)
 
 
 def best_of(results: Sequence[Mapping[MetricName, float | None]]) -> tuple[int, MetricName] | None:

@@ -10,7 +10,7 @@ import pytest
 
 import tui
 from descent.common import numbers
-from descent.common.glyphs import LAB_STATES, STATES, ascii_cells, ascii_text, bars, level, progress_bar, sparkline
+from descent.common.glyphs import LAB_STATES, STATES, ascii_cells, ascii_text, level, progress_bar, sparkline
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,6 @@ def test_a_curve_and_a_bar_of_signs_say_the_same_at_any_width() -> None:
     falling = [2.3 * 0.9**step for step in range(200)]
     assert sparkline(falling, 7) == "▇▆▅▄▃▂▁"
     assert sparkline([math.nan, 1.0, math.inf], 5) == "▄"
-    assert bars(falling, 8, 2)[1][0] == "█"
     for share, done in ((0.0, 0), (0.5, 5), (1.0, 10), (7.0, 10), (0.44, 5)):
         full, rest = progress_bar(share, 10)
         assert (len(full), len(full + rest)) == (done, 10)

@@ -36,9 +36,11 @@ class Look:
     changed: Callable[[RunStatus], str] = lambda run: ""
 
 
-def look_at(runs: Sequence[RunStatus], changed: Callable[[RunStatus], str]) -> Look:
-    """Return what the lines of these runs have in common."""
-    names = [cell_len(_named(run)) for run in runs]
+def look_at(
+    runs: Sequence[RunStatus], changed: Callable[[RunStatus], str], listed: Sequence[RunStatus] | None = None
+) -> Look:
+    """Return what the lines of these runs have in common. listed: those that have a line, by default all of them."""
+    names = [cell_len(_named(run)) for run in (runs if listed is None else listed)]
     curves: dict[str, list[float]] = {}
     for run in runs:
         # The losses of a broken model are so large that the others would all be one flat line.
@@ -160,10 +162,10 @@ def status(run: RunStatus) -> str:
 
 
 def metric(run: RunStatus) -> tuple[str, str]:
-    """Return the latest number worth comparing: of the test split, else of validation, else the training loss."""
+    """Return the number that runs are compared by: of the validation, else of the test, else the training loss."""
     if run.failed_at_start:
         return "", _("at start")
-    for split in ("test", "validation"):
+    for split in ("validation", "test"):
         reached = run.last(split)
         if reached is not None:
             loss, accuracy = reached

@@ -26,4 +26,5 @@ def test_the_best_is_chosen_by_validation(results: list[Numbers], best: tuple[in
 
 def test_results_are_ordered_by_the_same_metric() -> None:
     other: Numbers = {"test_loss": 0.1}
-    assert sorted([other, {}, LOW, HIGH], key=standing) == [HIGH, LOW, other, {}]
+    lower, tested = HIGH | {"val_loss": 0.1}, HIGH | {"test_accuracy": 1.0}
+    assert sorted([other, {}, LOW, HIGH, tested, lower], key=standing) == [lower, HIGH, tested, LOW, other, {}]

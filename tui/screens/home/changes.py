@@ -1,9 +1,11 @@
 """What a run trains, and what was changed of its preset, in words: read of the runs in sight alone."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from descent.common.errors import DescentError
 from descent.common.i18n import _, ngettext
 from descent.common.numbers import setting
 from descent.common.text import clean, short_names, show
@@ -19,20 +21,41 @@ class Changes(changes.Changes):
     def __init__(self) -> None:
         super().__init__()
         self._words: dict[Path, str] = {}
+        self._jobs: dict[Path, dict[str, str]] = {}
 
     def take(self, presets: Mapping[str, Path]) -> None:
         super().take(presets)
         self._words.clear()
+        self._jobs.clear()
 
     def words(self, run: RunStatus) -> str:
-        """Return "lr 0.01, epochs 20", or of a sweep "lr × 4, 3 seeds". Empty while the presets are being read."""
+        """Return "lr 0.01, epochs 20", or of a sweep "lr × 4, 3 seeds"; of a study's job what varies in the study.
+
+        Empty while the presets are being read.
+        """
         path = run.folder.path
+        if run.study is not None and run.folder.id in self._varied(run.study):
+            return self._varied(run.study)[run.folder.id]
         if path not in self._words:
             found = self.of(run.folder, run.preset)
             if found is None:
                 return ""
             self._words[path] = in_words(found)
         return self._words[path]
+
+    def _varied(self, folder: Path) -> Mapping[str, str]:
+        """Return what varies in the study by the ids of its runs; nothing if its plan can't be read."""
+        if folder not in self._jobs:
+            from engine.study.folder import load  # with the presets' schema, which the first frame does not wait for
+
+            self._jobs[folder] = {}
+            with contextlib.suppress(DescentError, OSError):
+                study = load(folder)
+                several = study.repeats > 1
+                self._jobs[folder] = {
+                    job.id: in_words(job.values | ({"train.seed": job.seed} if several else {})) for job in study.jobs
+                }
+        return self._jobs[folder]
 
 
 def in_words(changed: Mapping[str, Any]) -> str:

@@ -7,19 +7,19 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
 from descent.common.errors import DescentError
-from descent.common.glyphs import bars
 from descent.common.i18n import N_, _, ngettext, pgettext
 from descent.common.numbers import ago, count, percent, setting, short_number, time_taken
 from descent.common.numbers import metric as number_text
 from descent.common.text import clean, show
 from descent.run.health import state_sign
-from descent.run.result_metrics import score_words
+from descent.run.result_metrics import score_words, standing
 from engine.preset.listing import Entry
 from tui.base import ConsoleApp
 from tui.data.course import LabEntry
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 _MOST_SCALARS = 8
+_MOST_CURVE = 32  # rows, the legend included
 _SECTIONS = {
     "data": N_("data"),
     "model": N_("model"),
@@ -218,20 +219,29 @@ def run_lines(run: RunStatus, changes: Changes, width: int, height: int, *, unic
         EMPTY,
         command_line(command_of(run), width),
     ]
-    room = height - len(lines) - len(tail) - 2
-    if len(run.loss) > 1 and room >= 1:
-        rows = min(7, max(1, room))
-        label = Piece(fitted(_("loss"), LABEL), "quiet")
-        blank = Piece(" " * LABEL)
-        across = min(48, width - LABEL)
-        drawn = _curve(run.loss, across, rows) if unicode else bars(run.loss, across, rows)
-        # The curve is of a moment ago, the last loss the one above.
-        last = run.loss[-1] if run.last_loss is None else run.last_loss
-        low_high = _("train loss {first} → {last}", first=short_number(run.loss[0]), last=short_number(last))
-        lines += [EMPTY] if rows > 1 else []
-        lines += [(label if i == 0 else blank, Piece(row.rstrip(), "train")) for i, row in enumerate(drawn)]
-        lines += [(blank, Piece(low_high, "quiet")), EMPTY] if rows > 1 else []
+    room = min(_MOST_CURVE + 2, height - len(lines) - len(tail))
+    if len(run.loss) > 1 and room >= 3:
+        lines += [EMPTY, *_losses(run, width, room - 2, unicode=unicode), EMPTY]
     return tight([*lines, *tail], height)
+
+
+def _losses(run: RunStatus, width: int, height: int, *, unicode: bool) -> list[Line]:
+    """Return the curves of the training and of the validation loss over one another, with a legend below."""
+    # The curve is of a moment ago, the last loss the one above.
+    last = run.loss[-1] if run.last_loss is None else run.last_loss
+    told = _("train loss {first} → {last}", first=short_number(run.loss[0]), last=short_number(last))
+    legend: list[Line] = [(Piece(f"━ {told}", "train"),)]
+    val = run.val_curve if len(run.val_curve) > 1 else ()
+    if val:
+        told = _("val loss {first} → {last}", first=short_number(val[0]), last=short_number(val[-1]))
+        legend.append((Piece(f"╌ {told}", "validation"),))
+        wide = (*legend[0], Piece("   "), *legend[1])
+        legend = [wide] if LABEL + lines.width_of(wide) <= width or height < 4 else legend
+    rows = height - len(legend)
+    across = min(max(48, 5 * rows), width - LABEL)
+    drawn = [*_curves(run.loss, val, across, rows, unicode=unicode), *legend]
+    label, blank = Piece(fitted(_("loss"), LABEL), "quiet"), Piece(" " * LABEL)
+    return [(label if i == 0 else blank, *line) for i, line in enumerate(drawn)]
 
 
 def host_run_lines(there: HostRun, width: int, height: int, *, now: float) -> list[Line]:
@@ -263,10 +273,21 @@ def _changed(settings: Mapping[str, Any] | None) -> list[Field]:
     return [(_("changed"), clean(words))] if words else []
 
 
-def _curve(losses: Sequence[float], width: int, height: int) -> list[str]:
+def _curves(train: Sequence[float], val: Sequence[float], width: int, height: int, *, unicode: bool) -> list[Line]:
+    """Return two lines over one another, the second one dashed and in front."""
     from descent.common import braille  # with NumPy, which the first frame does not wait for
 
-    return braille.curve(losses, width, height)
+    behind, dots = braille.curves([train, val], width, height)
+    front = braille.bits(braille.dashes(dots))
+    both, is_front = braille.bits(behind) | front, front > 0
+    cells = braille.characters(both) if unicode else braille.ascii_signs(both, is_front.astype(int))
+    styled = ["validation" if there else "train" for there in is_front.flat]
+    found = []
+    for row in range(height):
+        line = zip(map(chr, cells[row].tolist()), styled[row * width :], strict=False)
+        parts = groupby(line, key=lambda cell: cell[1])
+        found.append(tuple(Piece("".join(text for text, __ in part), style) for style, part in parts))
+    return found
 
 
 def _ended_words(run: RunStatus) -> str:
@@ -329,8 +350,8 @@ def _when(moment: float | None, now: float) -> str:
 # --- a study ---
 
 
-def study_lines(study: Study, width: int, height: int) -> list[Line]:
-    """Return how many runs a study has, its best one, and the command that shows it."""
+def study_lines(study: Study, changes: Changes, width: int, height: int) -> list[Line]:
+    """Return how many runs a study has, as many of them as there is room for, the best first, and its command."""
     states = Counter(_ended_words(run) for run in study.runs)
     fields = [(_("runs"), ", ".join(f"{number:,} {words}" for words, number in states.items()))]
     best = study.best
@@ -339,18 +360,28 @@ def study_lines(study: Study, width: int, height: int) -> list[Line]:
         fields += [(_("best"), f"{label} {number}, {clean(best.folder.id)}")]
     fields.append((_("folder"), shown_path(study.folder)))
     opened = _("enter: list its runs") if not study.is_open else _("enter: fold its runs")
-    return tight(
-        [
-            head(study.folder.name, "", width),
-            EMPTY,
-            *labelled(fields, width),
-            EMPTY,
-            (Piece(opened, "quiet"),),
-            EMPTY,
-            command_line(command_of(study), width),
-        ],
-        height,
-    )
+    lines = [head(study.folder.name, "", width), EMPTY, *labelled(fields, width), EMPTY]
+    tail: list[Line] = [(Piece(opened, "quiet"),), EMPTY, command_line(command_of(study), width)]
+    room = height - len(lines) - len(tail) - 1
+    return tight([*lines, *_ranked(study, changes, width, room), *tail], height)
+
+
+def _ranked(study: Study, changes: Changes, width: int, room: int) -> list[Line]:
+    """Return a line for each of a study's ended runs that has a result: its job, what varies, and the result."""
+    ended = [run for run in study.runs if not run.alive and run.broken is None and run.results]
+    ended.sort(key=lambda run: standing(run.results))
+    if room < 2 or not ended:
+        return []
+    told = [metric(run) for run in ended[:room]]
+    words = max(cell_len(f"{label} {number}") for label, number in told)
+    found: list[Line] = []
+    for run, (label, number) in zip(ended, told, strict=False):
+        job = fitted(clean(run.folder.id).rpartition("-")[2], LABEL)
+        varied = fitted(changes.words(run), max(0, width - LABEL - words - 1))
+        found.append(
+            (Piece(job, "quiet"), Piece(varied), Piece(f" {fitted(f'{label} {number}', words, right=True)}"))
+        )
+    return [*found, EMPTY]
 
 
 # --- a lab ---
@@ -455,7 +486,7 @@ class Details(Lines):
             case HostRun():
                 return host_run_lines(self._item, width, height, now=self.app.clock())
             case Study():
-                return study_lines(self._item, width, height)
+                return study_lines(self._item, self.changes, width, height)
             case LabEntry():
                 return lab_lines(self._item, width, height)
         return ()

@@ -1,7 +1,7 @@
 """The entries that Home lists, each as one line."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -265,8 +265,8 @@ def _by_preset(ended: Sequence[RunStatus]) -> list[Item]:
     return items
 
 
-def _rank(run: RunStatus) -> tuple[bool, int, float]:
-    return not run.note.pinned, *standing(run.results)
+def _rank(run: RunStatus) -> tuple[bool, tuple[float, ...]]:
+    return not run.note.pinned, standing(run.results)
 
 
 def _labs(fit: Sequence[LabEntry], labs: Labs, most: int | None, *, first: bool) -> list[Item]:
@@ -357,6 +357,18 @@ def _heading(heading: Heading, width: int, look: Look | None) -> Line:
         middle = columns[: columns.find(_("result"))]
         columns = " " * cell_len(middle) + columns[len(middle) :]
     return Piece(title, "strong"), Piece(heading.note, "quiet"), Piece(columns[blank:], "quiet")
+
+
+def lines_of_runs(items: Sequence[Item]) -> Iterator[RunStatus]:
+    """Yield the runs that have a line, a study's best one for the study."""
+    for item in items:
+        match item:
+            case RunStatus():
+                yield item
+            case HostRun():
+                yield item.run
+            case Study() if item.best is not None:
+                yield _called(item.best, item.folder)
 
 
 def _study(study: Study, width: int, look: Look | None) -> Line:

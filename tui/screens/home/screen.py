@@ -200,7 +200,9 @@ class Home(Screen[None]):
         most |= {host.host.name: most["runs"] for host in self._hosts}
         most = {what: n for what, n in most.items() if what not in self._in_full}
         items = rows.listed(found, typed, most, self._opened, self._order, now=self.app.clock())
-        listing.look = look_at([*(self._runs or ()), *there], self.query_one(Details).changes.words)
+        listing.look = look_at(
+            [*(self._runs or ()), *there], self.query_one(Details).changes.words, list(rows.lines_of_runs(items))
+        )
         listing.typed = typed
         listing.show(items, go_to=rows.best(items, typed) if anew and typed else None)
         self._show_details()

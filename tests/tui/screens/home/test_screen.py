@@ -13,6 +13,7 @@ from descent.run.health import Broken
 from descent.run.note import Note, read_note
 from engine.preset import listing
 from engine.preset.loading import load_preset
+from engine.study.plan import Wanted, plan
 from tests.helpers.screens import NOW, console, looks_like, place, record, record_some, seen, text
 from tests.helpers.waiting import until
 from tui.app import DescentApp, RunsSeen
@@ -232,6 +233,40 @@ async def test_a_study_is_one_row_until_it_is_opened(place: Path) -> None:
         await until(pilot, lambda: sum(isinstance(item, RunStatus) for item in listing_._items) == 13, "its runs")
 
 
+def test_a_study_tells_what_its_runs_differ_in_and_reached(place: Path) -> None:
+    """Which of the widths was the best stood nowhere on Home, but "threads 1" beside each run."""
+    study = plan(Wanted("digits-mlp", vary=["model.widths=[[8],[64]]"], repeats=2, name="widths"), place / "studies")
+    for job, accuracy in zip(study.jobs, (0.9, 0.97, 0.98, None), strict=True):
+        settings = [*job.settings, "train.threads=1"]
+        record(study.runs, job.id, "finished", steps=100, accuracy=accuracy, overrides=settings)
+    runs = tuple(glances_of([study.run(job) for job in study.jobs]))
+    changes = Changes()
+    listed = {run.folder.id: changes.words(run) for run in runs}
+    assert listed["widths-0001"] == "widths [64], seed 0"
+    drawn = details.study_lines(rows.Study(study.folder, runs), changes, 60, 30)
+    shown = [" ".join(text_of_line(line).split()) for line in drawn]
+    at = shown.index("0002 widths [8], seed 1 val 98.0%")
+    assert shown[at + 1 : at + 4] == [
+        "0001 widths [64], seed 0 val 97.0%",
+        "0000 widths [8], seed 0 val 90.0%",
+        "",  # one without a result is none of them
+    ]
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_both_losses_have_one_scale(tmp_path: Path, unicode: bool) -> None:
+    """A validation loss that climbs while the training falls would look like one that falls, too."""
+    (run,) = glances_of([RunFolder(record(tmp_path, "mine", "finished", steps=100))])
+    run = replace(run, loss=(2.0, 1.0, 0.5, 0.2, 0.1), val_curve=(1.0, 0.5, 1.0, 2.0), last_loss=0.1)
+    drawn = details.run_lines(run, Changes(), 80, 40, unicode=unicode, now=NOW)
+    styles = [{piece.style for piece in line if piece.text.strip()} for line in drawn]
+    curve = [at for at, line in enumerate(drawn) if styles[at] & {"train", "validation"}]
+    assert {"train", "validation"} <= styles[curve[0]]  # one begins at 2, the other ends there
+    assert "validation" not in styles[curve[-2]]  # only the other one is ever 0.1
+    assert "train" in styles[curve[-2]]
+    assert "train loss 2.00 → 0.100   ╌ val loss 1.00 → 2.00" in text_of_line(drawn[curve[-1]])
+
+
 @pytest.mark.slow
 async def test_a_note_is_kept_found_and_pinned(place: Path) -> None:
     """What a run was for is forgotten in a week, and is in no file that could be searched."""
@@ -320,6 +355,8 @@ def test_a_run_of_a_script_names_its_script_and_no_preset(place: Path, file: str
     shown = [text_of_line(line).strip() for line in details.run_lines(run, changes, 80, 40, unicode=True, now=NOW)]
     assert "preset      digits-mlp" in shown
     assert changes.words(run) == "lr 0.5"
+    (folds,) = glances_of([RunFolder(record(place / "runs", "folds", "finished", overrides=["members.folds=5"]))])
+    assert changes.words(folds) == "5 folds"  # and not "1 seed", which every run has
     start = {"script": file, "file": file, "arguments": [], "command": ["python"], "folder": "/code"}
     (path / "loop.json").write_text(json.dumps(start))
     changes = Changes()
