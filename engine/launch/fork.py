@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from descent.common.errors import DescentError
 from descent.common.files import JsonLines, write_json
-from descent.common.i18n import N_, _
+from descent.common.i18n import N_, _, ngettext
 from descent.common.settings import key_of
 from descent.common.text import clean
 from descent.run import histograms, samples, scalars
@@ -304,14 +304,26 @@ def first_difference(one: RunFolder, other: RunFolder) -> int | None:
     return None if len(stored[0]) == len(stored[1]) else shared
 
 
-def said_of(parent: RunFolder, differs_at: int | None) -> str:
+def said_of(parent: RunFolder, replay: RunFolder, differs_at: int | None) -> str:
     """Return the result of a replay, for people."""
     if differs_at is None:
         return _("the same as {run}, bit for bit", run=clean(parent.id))
     text = _("differs from {run} from step {step:,} on", run=clean(parent.id), step=differs_at)
+    before, here = (run.facts().get("processes", 1) for run in (parent, replay))
+    if before != here and "way" not in parent.facts():  # members are the same, however they are divided
+        return f"{text}; {_divided_otherwise(before, here)}"
     if str(parent.facts().get("device", "cpu")) == "cpu" or load_preset(parent.preset).train.deterministic:
         return text
     return f"{text}; {_('on a GPU the same bits are to be expected with train.deterministic = true alone')}"
+
+
+def _divided_otherwise(before: int, here: int) -> str:
+    return _(
+        "{before} trained it, and {here} the replay: sums of parts are rounded in another way, so the same bits are "
+        "not to be expected",
+        before=ngettext("{count:,} process", "{count:,} processes", before),
+        here=ngettext("{count:,} process", "{count:,} processes", here),
+    )
 
 
 def _bits(rows: "NDArray[np.float32]") -> "NDArray[np.uint32]":

@@ -230,7 +230,7 @@ def replay(parent: RunFolder, begun: Mapping[str, Any], options: Options) -> int
     differs = launch_fork.first_difference(parent, folder)
     saved = folder.checkpoints()
     ending = Ending(ExitCode.DONE, state, folder.checkpoint(saved[-1]) if saved else None)
-    more, line = {"differs_at": differs}, launch_fork.said_of(parent, differs)
+    more, line = {"differs_at": differs}, launch_fork.said_of(parent, folder, differs)
     options.show(Outcome(folder, ending, more=more, line=line))
     return ExitCode.DONE if differs is None else ExitCode.CHECK_FAILED
 

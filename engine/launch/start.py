@@ -177,7 +177,7 @@ def _train_branch(branch: Branch, options: Options) -> int:
 
     def compared() -> tuple[dict[str, Any], str]:
         differs.append(first_difference(branch.parent, folder))
-        return {"differs_at": differs[0]}, said_of(branch.parent, differs[0])
+        return {"differs_at": differs[0]}, said_of(branch.parent, folder, differs[0])
 
     extra = compared if branch.is_replay else None
     with Signals() as signals:

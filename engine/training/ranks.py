@@ -11,15 +11,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import Store, TCPStore
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from descent import warm
 from descent.common import job
@@ -40,30 +42,36 @@ from engine.training.shared_step import SharedStep
 from engine.training.step import train_step
 from engine.training.train_state import TrainState
 
-PATIENCE = timedelta(minutes=10)  # for all to be there; loading PyTorch from a network disk may take minutes
+PATIENCE = timedelta(minutes=30)  # for all to be there; loading PyTorch from a network disk may take minutes
+_LOOK = 0.02  # seconds between looks at who is there
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 Step = Callable[..., StepResult]  # called as train_step is
-_have_met = False
+_has_sought = False
 _HOST = "127.0.0.1"  # of processes that rank 0 starts itself
 
 
 class Link:
     """The way between the processes of a run. Raises CannotGoOnError once one of them has ended."""
 
-    def __init__(self, rank: int, size: int, store: Store | None = None) -> None:
-        """Waits for all processes. store: where they meet; None for what torchrun's variables say."""
-        global _have_met  # noqa: PLW0603 - a process meets the others once
+    def __init__(
+        self, rank: int, size: int, store: Store | None = None, stop_wanted: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Waits for all processes. store: where they meet; None for what torchrun's variables say.
+
+        Raises StoppedError if `stop_wanted` says so before all are there.
+        """
+        global _has_sought  # noqa: PLW0603 - a process seeks the others once
+        _has_sought = True
         self.rank, self.size = rank, size
         self._children: list[Process] = []
         self._hung: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if store is None:
-            dist.init_process_group("gloo", timeout=PATIENCE * 3)
-        else:
-            if sys.platform == "linux":
-                os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE * 3)
-        _have_met = True
+            store = _of_job(rank, size)
+        elif sys.platform == "linux":
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        store = _agreed(store, rank, size, stop_wanted)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
         self._ranks = Ranks()
         self.send = self._checked(self._ranks.send)
         self.receive = self._checked(self._ranks.receive)
@@ -82,34 +90,76 @@ class Link:
                 with self._hung:
                     return exchange(*args, **kwargs)
             except RuntimeError as error:  # of torch.distributed: the other end has closed
-                raise CannotGoOnError(self._who_has_ended(error)) from None
+                raise CannotGoOnError(_who_has_ended(self._children, self.size, error)) from None
 
         return checked
 
-    def _who_has_ended(self, error: RuntimeError) -> str:
-        codes: dict[int, int] = {}
-        for number, process in enumerate(self._children, 1):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                codes[number] = process.wait(2.0)
-        # The others end by themselves, with this code, after the first one has.
-        first = min(codes, key=lambda number: codes[number] == ExitCode.CANNOT_GO_ON, default=None)
-        if first is None:
-            text = str(error).strip().partition("\n")[0][:200]
-            return _(
-                "another of the {count} processes that train this run has ended ({reason}); the run goes on from its "
-                "last checkpoint when it is started again",
-                count=self.size,
-                reason=text,
-            )
-        code = codes[first]
-        how = signal.Signals(-code).name if code < 0 else _("exit code {code}", code=code)
+
+def _who_has_ended(children: Sequence[Process], size: int, error: RuntimeError) -> str:
+    codes: dict[int, int] = {}
+    for number, process in enumerate(children, 1):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            codes[number] = process.wait(2.0)
+    # The others end by themselves, with this code, after the first one has.
+    first = min(codes, key=lambda number: codes[number] == ExitCode.CANNOT_GO_ON, default=None)
+    if first is None:
+        text = str(error).strip().partition("\n")[0][:200]
         return _(
-            "rank {rank} of the {count} processes that train this run has ended ({how}), and output.log may say why; "
-            "`descent resume` goes on from the last checkpoint",
-            rank=first,
-            count=self.size,
-            how=how,
+            "another of the {count} processes that train this run has ended ({reason}); the run goes on from its "
+            "last checkpoint when it is started again",
+            count=size,
+            reason=text,
         )
+    code = codes[first]
+    how = signal.Signals(-code).name if code < 0 else _("exit code {code}", code=code)
+    return _(
+        "rank {rank} of the {count} processes that train this run has ended ({how}), and output.log may say why; "
+        "`descent resume` goes on from the last checkpoint",
+        rank=first,
+        count=size,
+        how=how,
+    )
+
+
+class StoppedError(Exception):
+    """A signal asks this process to end while it waits for the others."""
+
+
+def _of_job(rank: int, size: int) -> Store:
+    """Return the store of torchrun's agent, or else rank 0's own, where the variables say that it is."""
+    has_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        size,
+        is_master=rank == 0 and not has_agent,
+        wait_for_workers=False,
+        timeout=PATIENCE,
+    )
+
+
+def _agreed(store: Store, rank: int, size: int, stop_wanted: Callable[[], bool]) -> Store:
+    """Wait until all processes are there. Returns a part of the store that is theirs alone.
+
+    torchrun keeps its store when it starts all processes again, and with it the addresses of those that have ended.
+    So rank 0 names the part, each process leaves a word of its own, and rank 0 repeats the words that it has found.
+    """
+    mine, end = uuid.uuid4().hex, time.monotonic() + PATIENCE.total_seconds()
+    if rank == 0:
+        store.set("lead", mine)
+    while time.monotonic() < end:
+        lead = mine if rank == 0 else store.get("lead").decode()
+        words = [f"{lead}/{other}" for other in range(1, size)]
+        if rank > 0:
+            store.set(f"{lead}/{rank}", mine)
+        elif store.check(words):
+            store.set(lead, " ".join(store.get(word).decode() for word in words))
+        if store.check([lead]) and (rank == 0 or mine in store.get(lead).decode().split()):
+            return PrefixStore(lead, store)
+        if stop_wanted():
+            raise StoppedError
+        time.sleep(_LOOK)
+    raise RuntimeError(_("not all are there after {minutes} minutes", minutes=PATIENCE.seconds // 60))
 
 
 class Others:
@@ -131,10 +181,16 @@ class Others:
             words = (str(self._store.port), str(rank), str(self.size))
             self._children.append(warm.start("engine.launch.rank", *words))
 
-    def meet(self) -> Link:
-        """Wait until all are there."""
+    def meet(self, stop_wanted: Callable[[], bool]) -> Link:
+        """Wait until all are there. Raises StoppedError if `stop_wanted` says so before."""
+
+        def given_up() -> bool:
+            if any(process.poll() is not None for process in self._children):
+                raise CannotGoOnError(_who_has_ended(self._children, self.size, RuntimeError()))
+            return stop_wanted()
+
         try:
-            self._link = Link(0, self.size, self._store)
+            self._link = Link(0, self.size, self._store, given_up)
         except (RuntimeError, ValueError) as error:  # of torch.distributed
             raise CannotGoOnError(
                 _("the {count} processes of this run did not find each other: {error}", count=self.size, error=error)
@@ -270,7 +326,7 @@ def join(port: int | None, rank: int, size: int) -> Link:
 
 def release() -> None:
     """Let the others of torchrun or srun end, on rank 0, if there was nothing to train together."""
-    if not _have_met:
+    if not _has_sought:
         with contextlib.suppress(RuntimeError, CannotGoOnError):
             Link(0, job.size()).send({"do": "end"})
 

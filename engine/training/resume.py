@@ -11,7 +11,7 @@ import torch
 
 from descent.common.errors import CannotGoOnError, PresetError
 from descent.common.files import write_json
-from descent.common.i18n import _
+from descent.common.i18n import _, ngettext
 from descent.common.text import clean, shorten
 from descent.loop import checkpoint
 from descent.loop import device as devices
@@ -32,6 +32,7 @@ from engine.training.fork_state import adopt, check_parent_weights
 from engine.training.measure import measured_before
 from engine.training.members.extract import of_member
 from engine.training.members.stacked import Way
+from engine.training.members.train_state import MemberTrainState
 from engine.training.train_state import TrainState
 
 
@@ -74,11 +75,7 @@ def open_run(
     for loss in _losses(folder, None if state is None else state["step"], complaints):
         _warn(events, display, loss)
     if changed := code_copy.changed_since(folder.path) if facts or origin is not None else []:
-        note = _(
-            "the run keeps the code that it began with; these files have changed since then, or are gone: {files}",
-            files=shorten(clean(", ".join(changed)), 400),
-        )
-        _warn(events, display, note)
+        _warn(events, display, _changed_code(changed))
     if facts:
         torch.set_num_threads(facts["threads"])
     device, notes = device_of(preset, facts)
@@ -94,6 +91,7 @@ def open_run(
     if not facts:
         events.write("stage", stage="measuring")
         display.doing(_("measuring how this machine trains fastest"))
+    same = not _on_another_device(facts, device) and _divided_as_before(facts, run, events, display)
     facts = _facts(run, folder, data_root, origin)
     run.measured = {key: facts[key] for key in ("threads", "statistics_every")}
     torch.set_num_threads(facts["threads"])
@@ -106,7 +104,7 @@ def open_run(
     layout = _layout(run, folder)
     if state is None:
         # With rows, a worker died before its first checkpoint, or all checkpoints are lost.
-        again = _resume(run, folder, 0, events, display) if len(Metrics(folder.path)) else []
+        again = _resume(run, folder, 0, events, display, same=same) if len(Metrics(folder.path)) else []
         return Opened(run, layout, 0.0, begins=True, again=again)
     if origin is not None and adopted:
         seconds, notes = adopt(run, state, origin)
@@ -119,8 +117,15 @@ def open_run(
     _refuse_other_weights(run, state)
     live_edits.restore(run, state["edits"])
     seconds = run.restore(state)
-    again = _resume(run, folder, state["log"], events, display)
+    again = _resume(run, folder, state["log"], events, display, same=same)
     return Opened(run, layout, seconds, begins=False, watched=state.get("watched"), again=again)
+
+
+def _changed_code(files: Sequence[str]) -> str:
+    return _(
+        "the run keeps the code that it began with; these files have changed since then, or are gone: {files}",
+        files=shorten(clean(", ".join(files)), 400),
+    )
 
 
 def _facts(run: TrainState, folder: RunFolder, data_root: Path, origin: dict[str, Any] | None) -> dict[str, Any]:
@@ -153,15 +158,18 @@ def _refuse_other_weights(run: TrainState, state: State) -> None:
             )
 
 
-def _resume(run: TrainState, folder: RunFolder, log: int, events: Events, display: Display) -> list[dict[str, Any]]:
+def _resume(
+    run: TrainState, folder: RunFolder, log: int, events: Events, display: Display, *, same: bool
+) -> list[dict[str, Any]]:
     """Write and tell that the run goes on from its step, at which its log ended at byte `log`.
 
-    Returns the commands to follow again, which are kept in the log for the case that this worker is killed too.
+    same: whether it is trained as until now, so that steps that are trained again come to the same bits. Returns the
+    commands to follow again, which are kept in the log for the case that this worker is killed too.
     """
     reached, again = len(Metrics(folder.path)), to_give_again(folder.path, log)
     events.write("resumed", to=run.step, log=log)
     if run.step:
-        display.say(_resumed(run, reached))
+        display.say(_resumed(run, reached, same=same))
     promise_again(again, run.step, events, partial(_warn, events, display))
     return again
 
@@ -184,6 +192,20 @@ def _on_another_device(facts: dict[str, Any], device: torch.device) -> str:
     return _("trained on {before} until now, from here on {device}: not bit-equal", before=before, device=here)
 
 
+def _divided_as_before(facts: dict[str, Any], run: TrainState, events: Events, display: Display) -> bool:
+    """Return whether as many processes as until now share the batches of one model. Says it if not."""
+    before = facts.get("processes", 1) if facts else run.processes
+    if before == run.processes or isinstance(run, MemberTrainState):
+        return True
+    note = _(
+        "trained by {before} until now, from here on by {now}: not bit-equal",
+        before=ngettext("{count:,} process", "{count:,} processes", before),
+        now=ngettext("{count:,} process", "{count:,} processes", run.processes),
+    )
+    _warn(events, display, note)
+    return False
+
+
 def _tell_data(run: TrainState, events: Events, display: Display) -> None:
     """Say what the user's own data are, and what is noteworthy about them and the model."""
     if isinstance(run.preset.data, fingerprint.OWN):
@@ -192,12 +214,15 @@ def _tell_data(run: TrainState, events: Events, display: Display) -> None:
         _warn(events, display, note)
 
 
-def _resumed(run: TrainState, reached: int) -> str:
+def _resumed(run: TrainState, reached: int, *, same: bool) -> str:
     """reached: the steps in the run's file of rows."""
     text = _("resumed at step {step:,} of {total:,}", step=run.step, total=run.total_steps)
     if reached <= run.step:
         return text
-    again = _("the steps up to {reached:,} are trained again, with the same result", reached=reached)
+    if same:
+        again = _("the steps up to {reached:,} are trained again, with the same result", reached=reached)
+    else:
+        again = _("the steps up to {reached:,} are trained again", reached=reached)
     return f"{text}; {again}"
 
 

@@ -18,7 +18,7 @@ from descent.run.progress import Display, Ending
 from engine.preset import schema
 from engine.preset.loading import load_preset
 from engine.training import arithmetic, loop
-from engine.training.ranks import Leader, Others
+from engine.training.ranks import Leader, Others, StoppedError
 from engine.training.resume import Opened, open_run
 from engine.training.session import Session
 from engine.training.train_state import TrainState
@@ -92,10 +92,12 @@ def _train(
         printed = _Printed(folder, events, display)
         opened = open_run(folder, name, data_root, display, events, others.size)
         if others.size > 1:
-            leader = Leader(others.meet(), opened.run, folder, data_root)
+            leader = Leader(others.meet(signals.wanted), opened.run, folder, data_root)
         ending = _train_opened(folder, opened, display, signals, events, queue, printed, leader)
         in_order = True
         return ending
+    except StoppedError:
+        return Ending(128 + (signals.received or 0), "stopped")
     finally:
         others.end(orderly=in_order)
 

@@ -87,9 +87,21 @@ def test_a_replay_on_a_gpu_says_what_can_be_expected(
     """Atomic additions come in another order each time, and a user would look for a fault."""
     run = create(tmp_path, "run", load_preset("digits-mlp", settings).to_toml(), {})
     write_json(run.path / "run.json", {"device": device, "started": 1.0})
-    assert said_of(run, None) == "the same as run, bit for bit"
-    assert said_of(run, 7).startswith("differs from run from step 7 on")
-    assert ("train.deterministic" in said_of(run, 7)) == told
+    assert said_of(run, run, None) == "the same as run, bit for bit"
+    assert said_of(run, run, 7).startswith("differs from run from step 7 on")
+    assert ("train.deterministic" in said_of(run, run, 7)) == told
+
+
+@pytest.mark.parametrize(("members", "told"), [({}, True), ({"way": "loop"}, False)])
+def test_a_replay_by_other_processes_says_what_can_be_expected(
+    members: dict[str, str], told: bool, tmp_path: Path
+) -> None:
+    """A run of torchrun's is replayed by one process, and a user would look for a fault."""
+    text = load_preset("digits-mlp").to_toml()
+    run, replay = (create(tmp_path, name, text, {}) for name in ("run", "replay"))
+    write_json(run.path / "run.json", {"device": "cpu", "started": 1.0, "processes": 2} | members)
+    write_json(replay.path / "run.json", {"device": "cpu", "started": 1.0} | members)
+    assert ("2 processes trained it, and 1 process the replay" in said_of(run, replay, 7)) == told
 
 
 def test_a_fork_that_changes_nothing_ends_bit_equal_to_its_parent(parent: RunFolder) -> None:

@@ -2,12 +2,17 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.distributed import HashStore
 
 from descent import control, handle
 from descent.common.errors import DescentError, ExitCode, PresetError
@@ -17,7 +22,7 @@ from descent.run.metrics import Metrics
 from engine.launch import start
 from engine.launch.options import Options
 from engine.preset.loading import load_preset
-from engine.training import divided, hung
+from engine.training import divided, hung, ranks
 from engine.training.build import build
 from tests.helpers.waiting import wait_for
 from tests.helpers.workers import begin, child, ends_with
@@ -122,9 +127,79 @@ def test_a_killed_rank_ends_the_run_which_goes_on_with_another_number(tmp_path: 
     wait_for(lambda: worker_pid(run.path) is None, "the worker's end")
     start.detach_resume(run, Options(ranks=1))
     wait_for(lambda: len(Metrics(run.path)) > saved, "the run to go on")
+    warning = run.last("warning")
+    assert warning is not None
+    assert warning["message"] == "trained by 2 processes until now, from here on by 1 process: not bit-equal"
     wait_for(lambda: not _others(run), "one process alone: the worker of before may still be ending")
     control.send(run.path, "stop")
     wait_for(lambda: run.state() == "stopped", "the run's end")
+
+
+def test_processes_that_torchrun_starts_again_find_each_other_and_not_those_of_before() -> None:
+    """They would wait for half an hour for addresses at which nobody listens: torchrun's agent keeps its store."""
+    store = HashStore()
+    with ThreadPoolExecutor() as threads:
+        for attempt in range(3):
+            other = threads.submit(ranks._agreed, store, 1, 2, lambda: False)
+            if attempt:
+                wait_for(lambda: len(store.get(f"{store.get('lead').decode()}/1")) > 0, "it to see what is left")
+            lead = threads.submit(ranks._agreed, store, 0, 2, lambda: False)
+            lead.result(20).set("port", str(attempt))
+            assert other.result(20).get("port") == str(attempt).encode()
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_run_again_after_one_of_its_processes_was_killed(tmp_path: Path) -> None:
+    """A night's run would stand still at its first lost process."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1", "--module"]
+    words += ["descent", "run", "digits-mlp", "--id=led", f"--runs-dir={tmp_path}", "--resume-if-exists", "--quiet"]
+    words += ["--set=train.threads=1", "--set=train.epochs=100000"]
+    run = RunFolder(tmp_path / "led")
+    with subprocess.Popen(words) as agent:
+        try:
+            wait_for(lambda: run.state() == "running", "the run to train")
+            saved = control.send(run.path, "checkpoint")["step"]
+            (victim,) = (pid for pid in _children(agent.pid) if "RANK=0" in _environment(pid))
+            os.kill(victim, signal.SIGKILL)
+            wait_for(lambda: (run.last("resumed") or {}).get("to") == saved, "the run to go on")
+            wait_for(lambda: run.state() == "running" and len(Metrics(run.path)) > saved + 20, "further steps")
+            control.send(run.path, "stop")
+            assert agent.wait(60) == 0
+        finally:
+            agent.terminate()
+    assert run.state() == "stopped"
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_run_that_waits_for_a_process_that_never_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither Ctrl-C nor a batch system could end it, and its warning would not lead to being queued again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, str(value))
+    run = RunFolder(tmp_path / "led")
+    settings = ("train.threads=1", "train.epochs=100000", "train.statistics_every=5")
+    pid = begin(lambda: start.run("digits-mlp", settings, Options("led", tmp_path, quiet=True)))
+    wait_for(lambda: bool(run.facts()), "the run to be ready")
+    os.kill(pid, signal.SIGUSR1)
+    assert ends_with(pid) == 128 + signal.SIGUSR1
+    assert run.state() == "stopped"
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_before_all_are_there_ends_the_run(tmp_path: Path) -> None:
+    """Rank 0 would wait for it for half an hour."""
+    run = RunFolder(tmp_path / "led")
+    settings = ("train.threads=1", "train.ranks=2", "train.epochs=100000")
+    pid = begin(lambda: start.run("digits-mlp", settings, Options("led", tmp_path, quiet=True)))
+    wait_for(lambda: bool(_children(pid)), "the other process")
+    for other in _children(pid):
+        os.kill(other, signal.SIGKILL)
+    assert ends_with(pid) == ExitCode.CANNOT_GO_ON
+    assert not run.path.exists()
 
 
 @pytest.mark.slow
@@ -269,6 +344,10 @@ def _prints_into(process: Path, log: Path) -> bool:
         return (process / "fd" / "1").readlink() == log.resolve()
     except OSError:  # another user's, or gone
         return False
+
+
+def _environment(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
 
 
 def _children(pid: int) -> list[int]:
