@@ -70,7 +70,9 @@ def taken_name(error: BaseException) -> TakenName | None:
 
 def _import_line(file: str, name: str) -> int | None:
     """The first line of a file that imports the module `name`, or something of it."""
-    with contextlib.suppress(SyntaxError, ValueError):
+    from descent.common.errors import NOT_PYTHON
+
+    with contextlib.suppress(*NOT_PYTHON):
         for node in ast.walk(ast.parse("".join(linecache.getlines(file)))):
             match node:
                 case ast.Import(names=names):

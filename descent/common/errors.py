@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # what parsing a text raises that is no program
+
 
 class ExitCode(IntEnum):
     """Exit codes, for a shell or a batch system."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from descent.common.errors import PresetError
+from descent.common.errors import NOT_PYTHON, PresetError
 from descent.common.files import read_regular
 from descent.common.i18n import _
 
@@ -210,7 +210,7 @@ def _imported(source: bytes, file: str) -> Iterator[tuple[str, ...]]:
     """Yield the modules, as parts of their names, that the import statements of a file may mean."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
-    except (SyntaxError, ValueError, RecursionError):
+    except NOT_PYTHON:
         return  # running it will say so
     package = tuple(file.split("/")[:-1])
     for node in nodes:

@@ -170,6 +170,7 @@ def _write_class(path: Path, found: classroom.Class) -> None:
             share, late = hand_in.share, hand_in.late
             grade = None if share is None else round(100 * share, 2)
             minutes = 0 if late is None else max(1, -int(-late.total_seconds() // 60))
-            cells += [grade, "yes" if hand_in.is_verified else "no", minutes]
+            dated = None if hand_in.is_undated else minutes
+            cells += [grade, "yes" if hand_in.is_verified else "no", dated]
         rows.append(cells)
     gradebook.write_table(path, head, rows)

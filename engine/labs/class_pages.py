@@ -45,6 +45,8 @@ def cell(hand_in: HandIn | None) -> str:
     shown = counted if counted else f"{row.handed_in} ?" if row.handed_in else "?"
     if row.outcome == "does not agree":
         shown += " !"
+    if hand_in.is_undated:
+        return f"{shown}  {_('late?')}"
     if hand_in.late is None:
         return shown
     return f"{shown}  {_('late: {time}', time=late_in_words(hand_in.late))}"

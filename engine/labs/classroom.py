@@ -27,6 +27,7 @@ _IDS = ("id", "student", "login", "number", "학번")  # heads of the column tha
 _NAMES = ("name", "full name", "이름")
 _LABS = ("lab", "실습")
 _DATES = ("due", "마감")
+_CLOCKS_DIFFER = timedelta(days=1)  # at most, from what a student's machine says to what this one says
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -45,11 +46,15 @@ class Student:
 
 @dataclass(frozen=True)
 class HandIn:
-    """The hand-in that counts: of several of a student for a lab the latest. late: how long after it was due."""
+    """The hand-in that counts: of several of a student for a lab the latest.
+
+    late: how long after it was due. is_undated: there is a date, and the hand-in says no time that can be.
+    """
 
     row: Row
     opened: Opened
     late: timedelta | None = None
+    is_undated: bool = False
 
     @property
     def is_verified(self) -> bool:
@@ -260,13 +265,20 @@ def gather(opened: Iterable[Opened], roster: Sequence[Student], due: Mapping[str
     ]
     for (student, lab), there in works.items():
         latest = max(there, key=lambda one: (not one.row.owner, one.row.written))
-        found[student.id, lab] = HandIn(latest.row, latest, _late(latest.row, due.get(lab)))
+        hand_in = found[student.id, lab] = _hand_in(latest, due.get(lab))
+        whose = {"student": student.shown, "lab": lab}
+        if hand_in.is_undated:
+            said = show(latest.row.written)
+            doubts.append(
+                _("{student}, {lab}: {said} is no time at which it can have been written", **whose, said=said)
+            )
+        if (latest.row.uploaded or {}).get("late") and hand_in.late is None:
+            doubts.append(_("{student}, {lab}: late, by what Canvas says", **whose))
         if len(hands := dict.fromkeys(filter(None, map(_hand, there)))) > 1:
             doubts.append(
                 _(
                     "{student}, {lab}: hand-ins of {people}; the one of {counted} counts",
-                    student=student.shown,
-                    lab=lab,
+                    **whose,
                     people=", ".join(hands),
                     counted=_hand(latest) or latest.row.name,
                 )
@@ -290,15 +302,17 @@ def _hand(one: Opened) -> str:
     return row.owner or str((row.uploaded or {}).get("name", "")) or row.login
 
 
-def _late(row: Row, due: datetime | None) -> timedelta | None:
-    """Return how long after the date a hand-in was written, by the clock where that was, or None if it is in time."""
+def _hand_in(one: Opened, due: datetime | None) -> HandIn:
+    """Return a hand-in, with how late it is by the clock where it was written."""
+    if due is None:
+        return HandIn(one.row, one)
     try:
-        written = datetime.fromisoformat(row.written)
-    except ValueError:
-        return None
-    if due is None or written.tzinfo is None or written <= due:
-        return None
-    return written - due
+        written = datetime.fromisoformat(one.row.written)
+        late = written - due
+        is_undated = written > datetime.now(UTC) + _CLOCKS_DIFFER
+    except (ValueError, TypeError):  # no time, or one without a zone
+        return HandIn(one.row, one, is_undated=True)
+    return HandIn(one.row, one, late if late > timedelta() else None, is_undated)
 
 
 def late_in_words(late: timedelta) -> str:

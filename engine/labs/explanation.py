@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from descent.common.errors import NOT_PYTHON
 from descent.common.i18n import _
 from engine.labs import messages
 
@@ -115,7 +116,7 @@ def _text(mistake: Mistake, found: Mapping[str, Any], file: str, line: int | Non
 
 def source_of(text: str, names: Sequence[str]) -> str:
     """Return the functions of these names, and those of the file that they call, without comments and docstrings."""
-    with suppress(SyntaxError, ValueError, RecursionError):
+    with suppress(*NOT_PYTHON):
         functions = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
         wanted, found = list(names), dict[str, str]()
         while wanted:

@@ -199,7 +199,10 @@ def _verified(
 
 def _graded(work: Submission, place: Path, further: Sequence[str] = ()) -> Verdict:
     place.mkdir()
-    return grade(work, place, further=further, level=protection().level if work.code is not None else None)
+    try:
+        return grade(work, place, further=further, level=protection().level if work.code is not None else None)
+    except DescentError as error:
+        raise BrokenError(str(error).replace(f"{work.folder}/", "")) from None  # as the files are named there
 
 
 def _not_met(verdict: Verdict) -> list[str]:

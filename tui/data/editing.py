@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from descent.common.errors import PresetError
+from descent.common.errors import NOT_PYTHON, PresetError
 from descent.common.files import write_atomically
 from descent.common.i18n import _
 from descent.common.paths import made_state_dir, state_dir
@@ -122,7 +122,7 @@ def beginning_around(text: str, line: int) -> int | None:
 
 def _definitions(text: str) -> Iterator[tuple[str, range, int]]:
     """Yield name, lines and first statement, its docstring left out; nothing of code that can't be read."""
-    with contextlib.suppress(SyntaxError, ValueError):
+    with contextlib.suppress(*NOT_PYTHON):
         for node in ast.parse(text).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 body = node.body[1:] if ast.get_docstring(node) is not None and len(node.body) > 1 else node.body

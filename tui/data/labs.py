@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from descent.common.arrays import mean_over_members
-from descent.common.errors import ExitCode
+from descent.common.errors import NOT_PYTHON, ExitCode
 from descent.common.i18n import N_, _
 from descent.common.stages import Tell
 from descent.common.text import clean, unmarked
@@ -288,7 +288,7 @@ def _to_write(files: Sequence[Path]) -> str:
     presets = "".join(_text(file) for file in files if file.suffix == ".toml")
     for file in files:
         wanted = re.findall(rf'"{re.escape(file.name)}:(\w+)"', presets)
-        with contextlib.suppress(SyntaxError, ValueError):  # the editor says what is wrong in it
+        with contextlib.suppress(*NOT_PYTHON):  # the editor says what is wrong in it
             for function in ast.parse(_text(file)).body if wanted else []:
                 if isinstance(function, ast.FunctionDef) and function.name in wanted:
                     statements = function.body[1:] if ast.get_docstring(function) is not None else function.body

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from descent.common.errors import DescentError
+from descent.common.errors import NOT_PYTHON, DescentError
 from descent.common.i18n import _
 from descent.run.layout import Layout
 from descent.run.result_metrics import OF_RESULTS, MetricName, metric_named
@@ -69,7 +69,7 @@ def imported(source: str, file: str) -> set[str]:
     """
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except NOT_PYTHON as error:
         place = f"({file}, line {error.lineno})" if isinstance(error, SyntaxError) else ""
         message = error.msg if isinstance(error, SyntaxError) else type(error).__name__
         raise CheckError(_(messages.SYNTAX, what=file, error=message, place=place)) from None

@@ -140,6 +140,21 @@ def test_a_hand_in_is_nobody_else_s(a_class: Path, descent: Callable[..., Child]
     assert all(doubt in shown for doubt in doubts)
 
 
+def test_a_time_that_can_t_be_is_not_in_time(a_class: Path, descent: Callable[..., Child]) -> None:
+    """Who writes another time into the hand-in would never be late."""
+    for student, time in (("a", "soon"), ("b", "2999-01-01T00:00:00+00:00"), ("c", "2026-03-02T11:00:00"), ("d", "")):
+        hand_in(a_class, student, time, passed=False)
+    hand_in(a_class, "Kim_LATE_12_34_slow-line", "2026-03-02T11:00:00+00:00", passed=False)
+    (a_class / "slow-line-Kim_LATE_12_34_slow-line.zip").rename(a_class / "kim_LATE_12_34_slow-line.zip")
+    done = descent("class", str(a_class), "--lang", "en", "--csv", "class.csv").end()
+    lines = {line.split()[0]: line for line in done.out.splitlines() if "0/1" in line}
+    assert all(lines[student].endswith("late?") for student in "abcd")
+    for said in ('"soon" is no time', '"2999-01-01T00:00:00+00:00" is no time', "late, by what Canvas says"):
+        assert said in done.err
+    with Path("class.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert {row["slow-line_late_minutes"] for row in csv.DictReader(file) if row["student"] in "abcd"} == {""}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 def test_a_file_of_another_user_than_it_names(a_class: Path, descent: Callable[..., Child]) -> None:
     """In a folder that all can write into, a student would replace another's work by a worse one."""

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -299,6 +300,7 @@ def test_a_broken_hand_in_is_a_line_of_the_table(hand_in: Path, spoil: Any, why:
     row = verified(HandedIn(hand_in), allow_code=True, least="limits")
     assert row.outcome == "broken"
     assert why in row.why
+    assert tempfile.gettempdir() not in row.why  # it says nothing of copies that are gone
 
 
 @pytest.mark.parametrize(
