@@ -4,17 +4,23 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, time
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from descent.common.errors import CannotGoOnError, DescentError
 from descent.common.files import DISK_FULL, LinkError, NotRegularError
 from descent.common.i18n import _
 
+if TYPE_CHECKING:
+    from zipfile import ZipInfo
+
 LONGEST_VALUE = 60
 LONGEST_LIST = 8
 _DEEPEST = 3
+_UTF_8 = 0x800  # the flag of a zip file's entry whose name is in UTF-8
 # ECMA-48: control sequences, strings (such as a window's title), and escapes of two characters.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 # Cc would let a file control the terminal. Cf holds the marks that reorder text. Cs can't be printed.
@@ -99,6 +105,22 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Map each key to its last part if no other key has the same, else to itself. `schedule.name` is the schedule."""
     last = [key.removesuffix(".name").rpartition(".")[2] for key in keys]
     return {key: key if last.count(name) > 1 else name for key, name in zip(keys, last, strict=True)}
+
+
+def names_in_zip(entries: Sequence["ZipInfo"]) -> list[str]:
+    """Return the names of a zip file's entries.
+
+    Windows writes names in the code page of its language, and macOS in UTF-8 that it does not call so; Python reads
+    both as cp437. So names that are not said to be UTF-8 are read as UTF-8 or as Korean if all of them can be.
+    """
+    names = [entry.filename for entry in entries]
+    for encoding in ("utf-8", "cp949"):
+        with suppress(UnicodeError):
+            return [
+                name if entry.flag_bits & _UTF_8 else name.encode("cp437").decode(encoding)
+                for entry, name in zip(entries, names, strict=True)
+            ]
+    return names
 
 
 def why_unreadable(error: Exception) -> str:

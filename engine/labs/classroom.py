@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -244,13 +245,13 @@ def gather(opened: Iterable[Opened], roster: Sequence[Student], due: Mapping[str
             continue
         account = row.uploaded or {}
         words = [str(account.get("name", "")), str(account.get("id", "")), row.student, row.login]
-        student = next((listed[word.casefold()] for word in words if word.casefold() in listed), None)
+        student = next((listed[word] for word in map(_key, words) if word in listed), None)
         if student is None:
             number = row.student or row.login or row.name
-            if number.casefold() in shared:
-                nameless.setdefault(number.casefold(), number)
+            if _key(number) in shared:
+                nameless.setdefault(_key(number), number)
                 number = f"{number} ({row.login or row.name})"
-            student = others.setdefault(number.casefold(), Student(number, is_listed=False))
+            student = others.setdefault(_key(number), Student(number, is_listed=False))
         order[one.lab.id] = one.lab.model.order
         works.setdefault((student, one.lab.id), []).append(one)
     found = {}
@@ -290,10 +291,15 @@ def gather(opened: Iterable[Opened], roster: Sequence[Student], due: Mapping[str
 
 def _by_words(roster: Sequence[Student]) -> tuple[dict[str, Student], Counter[str]]:
     """Return the students by ids and by names that one alone has, and how many have each of the other names."""
-    named = Counter(student.name.casefold() for student in roster if student.name)
-    listed = {one.name.casefold(): one for one in roster if named[one.name.casefold()] == 1}
-    listed |= {one.id.casefold(): one for one in roster}
+    named = Counter(_key(student.name) for student in roster if student.name)
+    listed = {_key(one.name): one for one in roster if named[_key(one.name)] == 1}
+    listed |= {_key(one.id): one for one in roster}
     return listed, Counter({name: count for name, count in named.items() if count > 1 and name not in listed})
+
+
+def _key(word: str) -> str:
+    """Return a name or number as it is compared: macOS writes é and 가 as several characters."""
+    return unicodedata.normalize("NFC", word).casefold()
 
 
 def _hand(one: Opened) -> str:

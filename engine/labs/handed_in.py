@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from descent.common.files import open_regular, read_regular
 from descent.common.i18n import _
-from descent.common.text import clean, shorten, why_unreadable
+from descent.common.text import clean, names_in_zip, shorten, why_unreadable
 
 FORMATS = (1, 2)  # of hand-ins: a folder, and a zip that says who handed it in
 MANIFEST = "handin.json"
@@ -109,7 +109,8 @@ class HandedIn:
         with _zip(self.path) as outer:
             if not self.inside.endswith(".zip"):
                 return _read_all(outer, self.inside)
-            with _opened(io.BytesIO(_content(outer, outer.getinfo(self.inside), LARGEST_ZIP))) as inner:
+            entry = {one.filename: one for one in outer.infolist()}[self.inside]
+            with _opened(io.BytesIO(_content(outer, entry, LARGEST_ZIP))) as inner:
                 if (top := _top(inner)) is None:
                     raise BrokenError(_no_hand_in(_names(inner)))
                 return _read_all(inner, top)
@@ -246,8 +247,11 @@ def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
 def _opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(file) as archive:
-            if len(archive.infolist()) > MOST_ENTRIES:
+            entries = archive.infolist()
+            if len(entries) > MOST_ENTRIES:
                 raise BrokenError(_("has more than {most:,} files", most=MOST_ENTRIES))
+            for entry, name in zip(entries, names_in_zip(entries), strict=True):
+                entry.filename = name
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError, OSError) as error:
         raise BrokenError(_("is no whole zip: {error}", error=shorten(clean(str(error)), 100))) from None

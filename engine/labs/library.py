@@ -10,7 +10,7 @@ from typing import Any
 
 from descent.common.errors import DescentError, PresetError
 from descent.common.i18n import _, language
-from descent.common.text import clean
+from descent.common.text import clean, did_you_mean
 from engine.labs.checks import catalogue, evaluator
 from engine.labs.format import LabModel, Part, Solution
 from engine.labs.messages import no_lab
@@ -159,7 +159,7 @@ def load_lab(folder: Path, origin: str = CURRENT_FOLDER) -> Lab:
         )
     model = validated(LabModel, tables.pop("lab"), shown, "lab.")
     check_sources(model, shown)
-    _check_knobs(model, shown)
+    _check_settings(model, shown)
     _check_ends_with_lab(path, tables, shown)
     presets: dict[str | None, Preset] = {None: _preset(folder, path, tables)}
     for name, part in model.parts.items():
@@ -219,20 +219,32 @@ def check_sources(model: LabModel, shown: str) -> None:
         raise PresetError("\n".join(found))
 
 
-def _check_knobs(model: LabModel, shown: str) -> None:
-    """Raise PresetError if a knob is no setting of a preset, or one that the learner may not change."""
+def _check_settings(model: LabModel, shown: str) -> None:
+    """Raise PresetError if a knob, or what may be changed, is no setting of a preset, or a knob may not be turned."""
     tables: list[tuple[str, LabModel | Part]] = [("lab", model)]
     tables += [(f"lab.parts.{name}", part) for name, part in model.parts.items()]
+    no_setting = _("no preset has this setting")
     for place, table in tables:
         is_free = isinstance(table, Part) and table.grade is None
+        for key in table.changes:
+            setting = ".".join(key.split(".")[:2])  # it may name one within: "train.early_stopping.patience"
+            if setting not in describe.sections() and not describe.is_known(setting):
+                raise PresetError(f"{shown}: {place}.changes: {key}: {no_setting}{_meant(key)}")
         for knob in table.knobs:
             problem = ""
             if not describe.is_known(knob.key):
-                problem = _("no preset has this setting")
+                problem = no_setting + _meant(knob.key)
             elif not is_free and not any(knob.key == one or knob.key.startswith(f"{one}.") for one in table.changes):
                 problem = _("must be among `changes`, or the grader refuses what the learner turns it to")
             if problem:
                 raise PresetError(f"{shown}: {place}.knobs: {knob.key}: {problem}")
+
+
+def _meant(key: str) -> str:
+    """Return which setting of a preset a key may have been meant for, in words."""
+    section, dot, _name = key.partition(".")
+    known = [f"{section}.{name}" for name in describe.names_in(section)] if dot else []
+    return did_you_mean(key, known or describe.sections())
 
 
 def _check_ends_with_lab(path: Path, tables: dict[str, Any], shown: str) -> None:

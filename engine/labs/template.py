@@ -176,7 +176,7 @@ def gradient(point):
 '''
 
 _GRADIENT = """\
-    error = b + w * X - Y  # (3,) 점마다의 오차
+    error = b + w * X - Y  # (3,): of each point / 점마다의 오차
     return [(2 * error).mean(), (2 * error * X).mean()]
 """
 

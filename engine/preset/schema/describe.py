@@ -56,12 +56,15 @@ def keys(node: Node) -> list[str]:
     return sorted(node.get("properties", {}), key=lambda key: key != "name")
 
 
+def names_in(section: str) -> set[str]:
+    """Return the keys that a section has, whatever its kind. There are none of a section that is not known."""
+    choices = list(kinds(section).values()) or [resolved(json_schema()["properties"].get(section, {}))]
+    return {name for choice in choices for name in choice.get("properties", {})}
+
+
 def places_of(key: str) -> Iterator[str]:
     """Return the sections that have this key, to help someone who wrote it in the wrong one."""
-    for section in sections():
-        choices = list(kinds(section).values()) or [resolved(json_schema()["properties"][section])]
-        if any(key in choice.get("properties", {}) for choice in choices):
-            yield section
+    return (section for section in sections() if key in names_in(section))
 
 
 def node_of(key: str, tables: Mapping[str, Any]) -> Node | None:
@@ -81,7 +84,7 @@ def node_of(key: str, tables: Mapping[str, Any]) -> Node | None:
 def is_known(key: str) -> bool:
     """Return whether a preset of some kind has this dotted key."""
     section, _dot, name = key.partition(".")
-    return section in places_of(name)
+    return name in names_in(section)
 
 
 def literals(node: Node) -> list[str]:

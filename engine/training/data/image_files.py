@@ -5,7 +5,7 @@ import io
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 from descent.common.errors import DataError
 from descent.common.files import open_regular
 from descent.common.i18n import N_, _, ngettext
+from descent.common.text import names_in_zip
 
 _LAYOUT = N_(
     "Expected is a folder for each class, such as cat/1.jpg and dog/1.jpg, or train/cat/1.jpg and test/cat/1.jpg."
@@ -23,7 +24,6 @@ _LAYOUT = N_(
 _USUAL = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000"})
 _NOT_OPENED = frozenset({"MPEG"})  # Pillow only recognises it
 _HIDDEN = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
-_UTF_8 = 0x800  # the flag of a zip file's entry whose name is in UTF-8
 _START = 16  # bytes by which Pillow recognises a format
 
 
@@ -176,33 +176,12 @@ def _in_zip(path: Path) -> tuple[list[str], str, Source]:
         raise DataError(_("{file} is a damaged zip file: {error}.", file=path, error=error)) from error
     about = path.stat()
     entries = archive.infolist()
-    named = dict(zip(_zip_names(entries), (entry.filename for entry in entries), strict=True))
+    shown = [name.replace("\\", "/") for name in names_in_zip(entries)]  # some programs write backslashes
+    named = dict(zip(shown, (entry.filename for entry in entries), strict=True))
     # In sorted order, the files in a folder come right after the folder.
     pairs = pairwise([*sorted(named), ""])
     names = [name for name, after in pairs if not (name.endswith("/") and after.startswith(name))]
     return names, f"{about.st_mtime_ns} {about.st_size}", _Zip(archive, named)
-
-
-def _zip_names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
-    """Return the names of a zip file's entries.
-
-    Windows writes names in the code page of its language, which Python reads as cp437, and some programs write
-    backslashes. If no entry says that its name is UTF-8, the names are read as UTF-8 or as Korean if all of them can
-    be.
-    """
-    names = [entry.filename for entry in entries]
-    old = [name for entry, name in zip(entries, names, strict=True) if not entry.flag_bits & _UTF_8]
-    if not all(name.isascii() for name in old):
-        for encoding in ("utf-8", "cp949"):
-            try:
-                names = [
-                    name if entry.flag_bits & _UTF_8 else name.encode("cp437").decode(encoding)
-                    for entry, name in zip(entries, names, strict=True)
-                ]
-            except UnicodeError:
-                continue
-            break
-    return [name.replace("\\", "/") for name in names]
 
 
 def _is_hidden(parts: list[str]) -> bool:

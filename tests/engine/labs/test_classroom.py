@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pwd
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -115,7 +116,7 @@ def test_a_roster_of_a_spreadsheet(tmp_path: Path, encoding: str, notes: int) ->
 
 def test_a_hand_in_is_nobody_else_s(a_class: Path, descent: Callable[..., Child]) -> None:
     """Of two students of one name, one would have the other's grade; and so would whom a hand-in names wrongly."""
-    (a_class / "roster.csv").write_text("id,name\n1,Mina\n2,Mina\n3,Jun\n4,Sora\n5,5\n6,1\n")
+    (a_class / "roster.csv").write_text("id,name\n1,Mina\n2,Mina\n3,Jun\n4,Sora\n5,5\n6,1\n7,이준\n")
     (a_class / "due.csv").unlink()
     for path in a_class.glob("*.zip"):
         path.unlink()
@@ -128,9 +129,10 @@ def test_a_hand_in_is_nobody_else_s(a_class: Path, descent: Callable[..., Child]
         folder.mkdir()
     hand_in(other, "4", "2026-03-02T12:00:00+00:00", passed=False, login="j3")
     hand_in(account, "Sora", time, passed=True, login="s4")
+    hand_in(a_class, unicodedata.normalize("NFD", "이준"), time, passed=True, login="l7")
     done = descent("class", str(a_class), "--json").end()
     shares = {one["id"]: one["labs"].get("slow-line", {}).get("share") for one in done.json["students"]}
-    assert shares == {"1": 0.0, "2": None, "3": 1.0, "4": 0.0, "5": None, "6": None, "Mina (m1)": 1.0}
+    assert shares == {"1": 0.0, "2": None, "3": 1.0, "4": 0.0, "5": None, "6": None, "7": 1.0, "Mina (m1)": 1.0}
     doubts = done.json["doubts"]
     assert ["Mina: 2 students" in doubts[0], "4 Sora, slow-line: hand-ins of s4, j3; the one of j3" in doubts[1]] == [
         True

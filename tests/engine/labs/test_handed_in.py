@@ -70,6 +70,20 @@ def test_what_moodle_and_canvas_give(tmp_path: Path) -> None:
     assert {one.uploaded for one in find([tmp_path / "unpacked"])} == {one.uploaded for one in found}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
+def test_a_download_that_was_packed_again(tmp_path: Path, encoding: str) -> None:
+    """macOS and Windows do not say in which encoding names are: gradebooks would have other letters for them."""
+    place = "김 민아_12345_assignsubmission_file_/slow-민아.zip"
+    raw = place.encode(encoding)
+    stand_in = "x" * len(raw)
+    content = packed({stand_in: HAND_IN}).replace(stand_in.encode(), raw)
+    (tmp_path / "moodle.zip").write_bytes(content)
+    (found,) = find([tmp_path / "moodle.zip"])
+    assert found.uploaded == Uploaded("moodle", "김 민아", "12345")
+    assert found.name == "김 민아: slow-민아"
+    assert "handin.json" in names_in(found)
+
+
 MOODLE = {
     "Mina_1_assignsubmission_file_/slow-mina.zip": HAND_IN,
     "Mina_1_assignsubmission_file_/notes.txt": "",

@@ -1,5 +1,6 @@
 """The knobs of a lab: a learner would have to find a line in an editor to try another number."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,10 @@ def test_choices_of_the_lab_come_in_its_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ('[{ key = "optimizer.rate" }]', "optimizer.rate: no preset has this setting"),
+        (
+            '[{ key = "optimizer.momentun" }]',
+            "no preset has this setting; did you mean optimizer.momentum?",
+        ),
         ('[{ key = "schedule.name" }]', "must be among `changes`"),
     ],
 )
@@ -125,6 +129,24 @@ def test_a_knob_that_could_not_count_is_refused(tmp_path: Path, keys: str, said:
     found = library._read("slow-line", folder, "")
     assert isinstance(found, BrokenLab)
     assert said in found.error
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ('["optimizer.lr", "optimizer.mom"]', "lab.changes: optimizer.mom: no preset has this setting"),
+        ('["optimiser"]', "lab.changes: optimiser: no preset has this setting; did you mean optimizer?"),
+        ('["optimizer.lr", "train.early_stopping.patience", "members"]', ""),
+    ],
+)
+def test_what_may_be_changed_is_a_setting(tmp_path: Path, changes: str, said: str) -> None:
+    """A misspelt one would be found by the first learner whose change the grader refuses."""
+    lab_in(tmp_path / "fine", '[{ key = "optimizer.lr" }]')
+    folder = tmp_path / "fine" / "slow-line"
+    text = (folder / "lab.toml").read_text()
+    (folder / "lab.toml").write_text(re.sub(r"(?m)^changes = .*$", f"changes = {changes}", text))
+    found = library._read("slow-line", folder, "")
+    assert (said in found.error) if isinstance(found, BrokenLab) else not said
 
 
 @pytest.mark.slow
