@@ -61,8 +61,11 @@ class Watch(TorchDispatchMode):
             self._note(name)
             if name == "equal":
                 return True
-        if on_device and name in _INDEXING and _by_mask(args[1]):
-            self._note("indexed by a mask")
+        if name in _INDEXING and args[0].device.type == "cuda":
+            if _by_mask(args[1]):
+                self._note("indexed by a mask")
+            if any(isinstance(index, Tensor) and index.is_cpu for index in args[1]):
+                self._note("indexed by a tensor of the host")
         out = func(*args, **kwargs)
         self.operations += on_device
         source, target = (args[1], args[0]) if name == "copy_" else (args[0] if args else None, out)

@@ -6,6 +6,7 @@ whose parameters lie in other tensors, as those of members that take turns.
 """
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ SHIPPED = sorted(file.stem for file in find.shipped_presets().glob("*.toml"))
 IMAGES = {"mnist": (1, 28), "fashion-mnist": (1, 28), "cifar10": (3, 32)}
 # What a run may read in an evaluation: its result, at the end; and once, while it measures how much memory one model
 # takes, that member's dropout.
-RESULT = ("evaluation.py:", "scores.py:", "members/dropout.py:")
+RESULT = re.compile(
+    r" at engine/training/(members/)?(evaluation|scores)\.py:\d+ (evaluate|scores) |members/dropout\.py:"
+)
 
 
 def _stand_in(preset: str, folder: Path) -> list[str]:
@@ -90,7 +93,7 @@ def _steps(watch: Watch, preset: str, *settings: str, folder: Path, **more: Any)
 def _waits(watch: Watch) -> list[str]:
     """What waits in a step, or between the batches of an evaluation."""
     found = watch.waits("build", "over")
-    return [line for line in found if not (line.startswith("evaluation") and any(part in line for part in RESULT))]
+    return [line for line in found if not (line.startswith("evaluation") and RESULT.search(line))]
 
 
 @pytest.fixture(autouse=True)
@@ -175,5 +178,12 @@ def test_a_wait_is_seen_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         torch.tensor([1.0, 2.0]).to(CUDA)
         values.copy_(torch.ones(4), non_blocking=True)
         torch.ones(4).to(CUDA, non_blocking=True)
+        values[torch.tensor([0, 2])]
+        values[torch.zeros(1, dtype=torch.int64, device=CUDA)]
     kinds = [line.split(": ")[1].split(",")[0] for line in watch.waits()]
-    assert kinds == ["a number is read on the host", "indexed by a mask", "a blocking copy from cpu to cuda"]
+    assert kinds == [
+        "a number is read on the host",
+        "indexed by a mask",
+        "a blocking copy from cpu to cuda",
+        "indexed by a tensor of the host",
+    ]
