@@ -54,12 +54,16 @@ class Queue:
         self._waiting.append(request)
         self._arrived.set()
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting
+
     def take_all(self) -> list[Request]:
         """Return the commands that wait.
 
         Called between any two steps: an empty queue costs a tenth of a microsecond.
         """
-        if not self._waiting:
+        if self.is_empty:
             return []
         self._arrived.clear()
         taken = []

@@ -140,6 +140,13 @@ class CommandHandler:
             "rewind": self._rewind,
         }
 
+    @property
+    def is_due(self) -> bool:
+        """Return whether `attend` has something to do, or has been told to end the run."""
+        if self._waiting or self._script or self._again or self._steps is not None:
+            return True
+        return self.paused or self.stop is not None or not self._queue.is_empty
+
     def attend(self, interrupted: Callable[[], bool]) -> None:
         """Follow the waiting commands. Does not return while the run is paused.
 

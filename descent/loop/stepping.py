@@ -300,6 +300,8 @@ class SteppedLoop(SteeredLoop):
         return self._signals.received if self._signals is not None else None
 
     def _attend(self) -> None:
+        if self._ranks is None and not self._handler.is_due and not self._is_interrupted():
+            return  # as at nearly every step; several ranks ask each other
         with self._own_work():
             number = self._take_commands()
         if self._handler.stop in ("now", "discard"):

@@ -18,6 +18,7 @@ from descent.common.settings import flatten
 from descent.common.text import clean, unwritable
 from engine.labs.format import MOST_KNOBS, Knob
 from engine.labs.library import Lab
+from engine.preset.changes import IMPLIED
 from engine.preset.find import path_shown, read_tables, read_text
 from engine.preset.loading import checked
 from engine.preset.schema import describe
@@ -65,7 +66,7 @@ def read(lab: Lab, part: str | None, path: Path) -> Knobs:
         tables = read_tables(path)
     except PresetError as error:
         return Knobs(path, tuple(Setting(knob.key, _name(knob.key)) for knob in knobs), str(error))
-    values, problem = flatten(tables), ""
+    values, problem = IMPLIED | flatten(tables), ""
     try:
         values |= checked(deepcopy(tables), path).flat()
     except PresetError as error:

@@ -12,7 +12,7 @@ from descent.run.folder import RunFolder
 from descent.run.schema import LOOP, LOOP_FILE, read_stored
 
 _UNTOLD = ("members.way", "title", "topic", "reaches")
-_WITHOUT = {"members.repeats": 1}  # what holds in a preset that has no members
+IMPLIED = {"members.repeats": 1}  # what holds in a preset that has no members
 Settings = dict[str, Any]  # by dotted key
 
 
@@ -42,7 +42,7 @@ class Changes:
         missing = before.get("train.on_nan")
         if missing is not None and after.get("train.on_nan") == "pause" and missing == "stop":
             after.pop("train.on_nan")
-        before = _WITHOUT | before
+        before = IMPLIED | before
         return {key: value for key, value in after.items() if before.get(key) != value and key not in _UNTOLD}
 
     def script(self, run: RunFolder) -> str | None:

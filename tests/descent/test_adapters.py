@@ -37,7 +37,7 @@ epochs = 10**6 if "held" in sys.argv else 3
 begin = None
 
 def hold(run):
-    while "held" in sys.argv and run is not None and run.step == 0 and not run._queue._waiting:
+    while "held" in sys.argv and run is not None and run.step == 0 and run._queue.is_empty:
         time.sleep(0.005)
 
 def net():

@@ -154,7 +154,7 @@ def held(script: Script, text: str = DRIVEN, *, watched: bool = False) -> Script
 
     Started once more, it does not wait.
     """
-    waits = "import time\nwhile not (run._queue._waiting or os.path.exists('waited')): time.sleep(0.005)\n"
+    waits = "import time\nwhile run._queue.is_empty and not os.path.exists('waited'): time.sleep(0.005)\n"
     waits += "open('waited', 'w').close()\n"
     script.start(text.replace("for x, y in run.", f"{waits}for x, y in run."), watched=watched)
     send(script, "pause")

@@ -24,7 +24,7 @@ FROM_STEP = f"""{TASK}{_LOOP}
 import descent, time
 run = descent.init("driven", id="driven", runs_dir="runs", statistics_every=2)
 run.watch(model, optimizer).track(scheduler=scheduler, ema=ema)
-while not (run._queue._waiting or os.path.exists("waited")): time.sleep(0.005)
+while run._queue.is_empty and not os.path.exists("waited"): time.sleep(0.005)
 open("waited", "w").close()
 print("from", run.step)
 for step in range(run.step, 24):

@@ -52,7 +52,7 @@ def sum_of_all():
     dist.all_reduce(mine)
     return mine
 
-while "held" in sys.argv and rank == 0 and not run._queue._waiting:
+while "held" in sys.argv and rank == 0 and run._queue.is_empty:
     time.sleep(0.005)
 for a, b in run.batches(loader, epochs=5):
     loss = nn.functional.cross_entropy(model(a), b)

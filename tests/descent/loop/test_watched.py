@@ -396,7 +396,7 @@ run = descent.init("led", id="driven", runs_dir="runs", statistics_every=2)
 done, is_over = int(sys.argv[1]), False
 run.lead("Mine", after=done, total_steps=30, steps_per_epoch=6)
 run.watch(model, optimizer).track(scheduler=scheduler)
-while len(sys.argv) > 2 and not run._queue._waiting:
+while len(sys.argv) > 2 and run._queue.is_empty:
     time.sleep(0.005)
 for epoch in range(done // 6, 5):
     for x, y in loader:

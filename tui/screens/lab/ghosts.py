@@ -10,6 +10,7 @@ from textual.widget import Widget
 from descent.common.settings import flatten
 from descent.run.folder import RunFolder
 from engine.labs.format import Check
+from engine.preset.changes import IMPLIED
 from tui.data.labs import run_before
 from tui.pictures.live import LabPictures, pictures_of
 from tui.widgets.chart import Chart
@@ -43,8 +44,8 @@ def draw_goals(panes: Widget, checks: tuple[Check, ...]) -> None:
 
 
 def settings_of(run: RunFolder) -> dict[str, Any]:
-    """The run's settings by dotted key; none before they are written."""
+    """The run's settings by dotted key, also one that its file leaves out; none before they are written."""
     try:
-        return flatten(tomllib.loads(run.preset.read_text(encoding="utf-8")))
+        return IMPLIED | flatten(tomllib.loads(run.preset.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}

@@ -1,5 +1,6 @@
 """The knobs on a lab's screens: without them a trial is twenty keys in an editor."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from tui.screens.lab.screen import LabScreen
 from tui.widgets.lab_knobs import KnobPanel
 
 LAB = "slow-line"
-TWO = 'changes = ["optimizer.lr", "model.init"]\nknobs = [{ key = "optimizer.lr" }, { key = "model.init" }]'
+KNOBS = """changes = ["optimizer.lr", "model.init", "members"]
+knobs = [{ key = "optimizer.lr" }, { key = "model.init" }, { key = "members.repeats", choices = [1, 2] }]"""
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: Any) -> Path:
-    """A folder with a lab of two knobs, whose files are there and whose question is answered."""
-    make_lab(tmp_path / "labs", lab=LAB_TEXT.replace('changes = ["optimizer.lr"]', TWO))
+    """A folder with a lab of three knobs, whose files are there and whose question is answered."""
+    make_lab(tmp_path / "labs", lab=LAB_TEXT.replace('changes = ["optimizer.lr"]', KNOBS))
     monkeypatch.chdir(tmp_path)
     flow.start(find_lab(LAB), tmp_path)
     flow.predict(find_lab(LAB), {"bias": 1.0})
@@ -50,6 +52,7 @@ async def test_a_trial_takes_two_keys_and_the_file_keeps_its_comments(here: Path
         first = await until(pilot, lambda: app.screen if isinstance(app.screen, Console) else None, "the run")
         assert "lr = 0.02  # too slow" in file.read_text()
         await until(pilot, lambda: first.snapshot is not None and first.snapshot.state == "finished", "its end")
+        assert re.search(r"repeats +1\b", shown(pilot))  # what holds without a table of members
         assert "was " not in shown(pilot)  # the file is as the run on the screen
         await pilot.press("right")
         await until(pilot, lambda: "was 0.02" in shown(pilot), "what the run on the screen had")
