@@ -132,7 +132,7 @@ def show_class(
         tables.print_json(classroom.as_json(found))
     else:
         cells = [[one.shown, *(class_pages.cell(found.of(one, lab)) for lab in found.labs)] for one in found.students]
-        tables.print_table(head, cells, whole=head[:1])
+        tables.print_in_blocks(head, cells)
         stdio.say(_(class_pages.KEY))
         stdio.say("")
         tables.print_table(class_pages.statistics_head(), class_pages.statistics_rows(found), right=[_("ATTEMPTS")])

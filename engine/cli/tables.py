@@ -51,6 +51,33 @@ def print_table(
     _print(table)
 
 
+def print_in_blocks(head: Sequence[str], rows: Sequence[Sequence[str]], *, gap: int = 2) -> None:
+    """Print a table of many narrow columns: as many at once as the terminal has room for, each time behind the first.
+
+    What stands in the first column is cut to a third of the width.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    most = max(16, stdio.width() // 3)
+
+    def cut(text: str) -> str:
+        return text if cell_len(text) <= most else set_cell_size(text, most - 1).rstrip() + "…"
+
+    lines = [[clean(cell) for cell in line] for line in (head, *rows)]
+    lines = [[cut(line[0]), *line[1:]] for line in lines]
+    widths = [max(map(cell_len, column)) + gap for column in zip(*lines, strict=True)]
+    blocks: list[list[int]] = [[]]
+    for column, cells in enumerate(widths[1:], 1):
+        if blocks[-1] and widths[0] + sum(widths[one] for one in blocks[-1]) + cells > stdio.width():
+            blocks.append([])
+        blocks[-1].append(column)
+    for turn, columns in enumerate(blocks):
+        if turn:
+            stdio.say("")
+        shown = [[line[0], *(line[one] for one in columns)] for line in lines]
+        print_table(shown[0], shown[1:], whole=shown[0][:1], gap=gap)
+
+
 def print_fields(title: str, fields: Sequence[tuple[str, str]]) -> None:
     """Print a title, and below it each label with its value."""
     from rich.console import Group
