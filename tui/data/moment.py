@@ -68,7 +68,10 @@ def best_evaluation(follower: Follower, who: Member, until: int | None = None) -
 
 
 def trend_of(series: MinMaxPyramid, end: int) -> tuple[float | None, ...]:
-    """Return the highest of each of TREND stretches up to step `end`, on a logarithmic scale from 0 to 1."""
+    """Return the highest of each of TREND stretches up to step `end`, on a logarithmic scale from 0 to 1.
+
+    A stretch in which nothing was measured has the value of the one before: seldom measured is no hole.
+    """
     if not end:
         return ()
     edges = np.unique(np.linspace(0, end, TREND + 1).astype(np.int64))
@@ -77,6 +80,8 @@ def trend_of(series: MinMaxPyramid, end: int) -> tuple[float | None, ...]:
     measured = [value for value in logs if value is not None]
     if not measured:
         return ()
+    for at, value in enumerate(logs[1:], 1):
+        logs[at] = logs[at - 1] if value is None else value
     low, span = min(measured), max(measured) - min(measured)
     span = max(span, 0.3)  # a factor of two fills half the height or less: noise is no trend
     return tuple(None if value is None else (value - low) / span for value in logs)

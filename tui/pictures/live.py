@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 
 from descent.common.errors import DescentError
+from descent.common.glyphs import spelled_out
 from descent.common.i18n import _
 from descent.common.numbers import count
 from descent.control import NotRunningError
@@ -45,12 +46,18 @@ class FramedPicture(PictureView):
     }
     """
 
-    def on_mount(self) -> None:
+    @property
+    def _is_ascii(self) -> bool:
         terminal = getattr(self.app, "terminal", None)
-        self.set_class(terminal is not None and not terminal.unicode, "-ascii")
+        return terminal is not None and not terminal.unicode
+
+    def on_mount(self) -> None:
+        self.set_class(self._is_ascii, "-ascii")
 
     def name_it(self, title: str, subtitle: str) -> None:
         """Set both, as plain text."""
+        if self._is_ascii:
+            title, subtitle = spelled_out(title), spelled_out(subtitle)
         self.border_title, self.border_subtitle = Content(title), Content(subtitle)
 
 

@@ -89,6 +89,8 @@ def title(
             brief, colon, _explanation = name.partition(": ")
             if colon:  # a value says more
                 return title(brief, lines, room, values=values, smooth=smooth, unicode=unicode)
+            if is_signed:  # a worse candidate whose name is shorter would pass for the next best
+                break
             is_whole &= line.marker != line.name
             continue
         pieces += [("  ", ""), (sign, line.style), (words, "")]

@@ -21,6 +21,7 @@ from descent.run.follower import Follower
 from descent.run.metrics import Metrics
 from engine.labs import grading
 from engine.labs.format import Check
+from tui.data.candidates import ranked
 from tui.data.chosen_charts import EVALUATED, SCALAR
 from tui.data.evaluations import history_of
 from tui.data.reader import Reader, schedule_of
@@ -108,10 +109,19 @@ class Panes:
         def source(dots: int, zoom: Zoom) -> ChartData:
             with self._reader.looking() as follower:
                 if follower is not None:
-                    latest[0] = draw(follower, chart, dots, zoom)
+                    latest[0] = self._as_then(follower, draw(follower, chart, dots, zoom))
             return latest[0]
 
         return source
+
+    def _as_then(self, follower: Follower, data: ChartData) -> ChartData:
+        """Name the candidates of a sweep in the order in which they stood at the step that the board shows."""
+        past = self._reader.past
+        if past is None or not follower.points:
+            return data
+        places = {point.name: place for place, point in enumerate(ranked(follower, past))}
+        lines = sorted(data.lines, key=lambda line: places.get(line.name, len(places)))
+        return dataclasses.replace(data, lines=tuple(lines))
 
     def _loss(self, follower: Follower, chart: "Chart", dots: int, zoom: Zoom) -> ChartData:
         return curves.loss_curve(follower, dots, zoom, chart.smoothing, chart.x_mode, picked=self._reader.member)

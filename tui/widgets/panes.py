@@ -70,12 +70,13 @@ class ConsolePanes(Vertical):
         #throughput { display: none; }
         &.-no-picture #tables { height: 38%; max-height: 13; }
     }
-    ConsolePanes.-no-picture #lower, .-wide ConsolePanes #lower { layout: horizontal; width: 3fr; }
-    ConsolePanes.-no-picture #layers, .-wide ConsolePanes #layers { width: 3fr; height: 1fr; max-height: 100%; }
-    ConsolePanes.-no-picture #log, .-wide ConsolePanes #log, .-wide ConsolePanes #picture { width: 2fr; }
+    ConsolePanes.-no-picture #lower { layout: horizontal; width: 3fr; }
+    ConsolePanes.-no-picture #layers { width: 3fr; height: 1fr; max-height: 100%; }
+    ConsolePanes.-no-picture #log { width: 2fr; }
+    .-wide ConsolePanes #lower { width: 1fr; }
     .-wide ConsolePanes #loss, .-wide ConsolePanes #accuracy { width: 1fr; }
     .-tall ConsolePanes #right { height: 8; }
-    .-tall ConsolePanes #tables { height: 21; max-height: 21; }
+    .-tall ConsolePanes #tables { height: 36%; min-height: 21; max-height: 100%; }
     .-short ConsolePanes #right, .-flat ConsolePanes #right { display: none; }
     .-short ConsolePanes #tables, .-short ConsolePanes #lower, .-short ConsolePanes #layers {
         height: auto; max-height: 8; width: 1fr;

@@ -161,7 +161,7 @@ def receipt(now: Snapshot, width: int) -> Line:
             Piece(f"{split_words(split)} ", "quiet"),
             Piece(value, split if split != "test" else "" if is_broken else "good"),
         ]
-        if split == "validation" and now.best is not None and now.best.step != now.step:
+        if split == "validation" and now.best is not None and now.best.step != now.step and not is_broken:
             at_best = now.best.accuracy if accuracy is not None else None
             by_loss = at_best is not None and not now.best.is_share
             value = percent(at_best) if at_best is not None else _score(now.best)

@@ -11,7 +11,7 @@ from descent.run.follower import Follower
 from descent.run.metrics import Metrics
 from engine.pictures import files
 from tests.helpers.screens import record
-from tui.data.moment import moment
+from tui.data.moment import moment, trend_of
 from tui.data.reader import SnapshotBuilder
 from tui.widgets.vitals import vitals
 
@@ -44,6 +44,9 @@ def test_all_numbers_are_those_of_the_step(tmp_path: Path) -> None:
     assert max(line.step or 0 for line in then.log) <= 320
     assert "finished" not in "".join(line.text for line in then.log)
     assert then.loss_trend < 0
+    middle = pytest.approx(np.log(2) / np.log(3))
+    # Rows 50, 100 and 150 were measured: a stretch between them is no hole.
+    assert trend_of(follower.series(NORM, 0), 160) == (None, None, 0, 0, 0, middle, middle, 1)
     assert now.best is not None
     assert (now.best.step, now.val_loss, now.past) == (400, 0.1, None)
     assert "step 320" in "".join(piece.text for piece in vitals(then, 120))

@@ -92,6 +92,16 @@ def test_a_value_comes_before_the_explanation_of_a_title() -> None:
         assert "".join(text for text, _ in pieces) == told
 
 
+def test_a_title_names_the_first_candidates_alone() -> None:
+    """The worst one, whose name is shorter, stood beside the best one and passed for the next best."""
+    values = np.array([0.1, 0.2])
+    lines = [
+        Line(name, None, values, values, "run1", marker=str(number), marked=(0.5,))
+        for number, name in enumerate(("lr 0.01", "lr 0.00001", "lr 1"), 1)
+    ]
+    assert "".join(text for text, _ in legend.title("loss", lines, 36, unicode=True)) == "loss  1 lr 0.01 0.200"
+
+
 def test_the_run_before_is_named_beside_a_line_that_stands_alone() -> None:
     """Two values without names stood in a lab's chart of the accuracy, and nobody knew which was of which run."""
     values = np.array([50.0, 90.0])

@@ -22,12 +22,13 @@ from tui.app import DescentApp
 from tui.data.candidates import standings
 from tui.data.log import Log
 from tui.data.moment import moment
-from tui.data.reader import SnapshotBuilder
+from tui.data.reader import Reader, SnapshotBuilder
 from tui.data.runs import glances_of
 from tui.plot import curves
 from tui.screens.console.screen import Console
 from tui.terminal import Terminal
 from tui.widgets.chart import Chart
+from tui.widgets.chart_sources import Panes
 from tui.widgets.layer_table import LayerTable
 
 LOSSES = (1.0, 2.0, 3.0)
@@ -148,6 +149,12 @@ def test_a_candidate_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
         ("lr 0.1", 0.3, True), ("lr 0.2", pytest.approx(0.4), False),
     ]  # fmt: skip
     assert (then.val_loss, then.loss) == (0.3, pytest.approx(then.candidates[0].train_loss))
+    reader = Reader(folder, 1.0, print, print)
+    reader.follower = follower
+    source = Panes(reader).source("loss", Chart("loss"))
+    assert [line.name for line in source(200, None).lines] == ["lr 0.2", "lr 0.1"]
+    reader.past = 70
+    assert [line.name for line in source(200, None).lines] == ["lr 0.1", "lr 0.2"]
     ended = dataclasses.replace(now, state="finished", winner="best: lr 0.2", reason="interrupted")
     then = moment(ended, follower, 0, 70)
     assert (then.winner, then.reason) == ("", "")  # nobody knew it yet
