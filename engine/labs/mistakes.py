@@ -437,8 +437,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "sign",
         N_(
-            "Each number has the opposite sign, and the right size. A step goes against the gradient, b − lr · "
-            "gradient, and an error is output − y"
+            "Each number has the opposite sign, and the right size. A minus is missing, or is there once too often: "
+            "a step goes against the gradient, b − lr · gradient; an error is output − y; a cross-entropy is −log p"
         ),
         value=_multiple(of=lambda failure: [-1.0]),
     ),
@@ -464,11 +464,13 @@ MISTAKES: tuple[Mistake, ...] = (
             "Each number is exactly half of what it should be. The derivative of a square is 2 · error: the 2 is "
             "missing"
         ),
+        source=" - ",
         value=_multiple(of=lambda failure: [0.5]),
     ),
     Mistake(
         "factor-twice",
         N_("Each number is exactly twice what it should be. Is the 2 of the square's derivative there twice?"),
+        source=r"\b[24](\.0)?\b|square|pow",
         value=_multiple(of=lambda failure: [2.0]),
     ),
     Mistake(
@@ -477,6 +479,7 @@ MISTAKES: tuple[Mistake, ...] = (
             "Every number is 0, as at the start: nothing was changed. Does the new value get a name that you "
             "return, as in b = b - …?"
         ),
+        source=r"\b(for|while) ",
         value=_all_zero,
     ),
     Mistake(

@@ -184,6 +184,20 @@ def verdict(tmp_path_factory: pytest.TempPathFactory, warm_process: None) -> Ver
         return graded(work_on(lab, place / "work", code=SOURCE), place)
 
 
+@pytest.mark.parametrize(
+    ("body", "gave"),
+    [
+        ("return (outputs == 0).any(0).mean()", 1.0),
+        ("return (outputs == 0).all(1).mean()", 0.25),
+        ("return 0.0", 0.0),
+    ],
+)
+def test_a_number_that_is_twice_another_by_chance_is_no_factor(body: str, gave: float) -> None:
+    """Who counts dead units wrongly would be told of the derivative of a square."""
+    failure = Failure(source=f"def dead_share(outputs):\n    {body}", gave=(gave,), wanted=(0.5,))
+    assert explain(failure, "learner.py", MISTAKES) is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mistake", CASES)
 def test_the_mistake_is_recognised_with_its_line(verdict: Verdict, mistake: str) -> None:
