@@ -21,6 +21,7 @@ from descent.common.files import DISK_FULL, replacing, write_atomically
 from descent.common.i18n import _
 from descent.loop import device as devices
 from descent.run.events import Events
+from descent.run.find import word_for
 from descent.run.folder import RunFolder, damaged, failed_at_start, verify_checkpoint
 from descent.run.metrics import Metrics
 
@@ -154,7 +155,9 @@ def cannot_write(error: OSError, run: RunFolder, what: str) -> CannotGoOnError:
     text = _("can't write {what} in {folder}: {why}", what=what, folder=run.path, why=why)
     saved = run.checkpoints()
     if saved and not failed_at_start("failed", len(Metrics(run.path)), run.origin()):
-        intact = _("the checkpoint of step {step} is intact: descent resume {run}", step=saved[-1], run=run.id)
+        intact = _(
+            "the checkpoint of step {step} is intact: descent resume {run}", step=saved[-1], run=word_for(run.path)
+        )
         text = f"{text}; {intact}"
     return CannotGoOnError(text)
 

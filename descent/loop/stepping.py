@@ -22,6 +22,7 @@ from descent.loop.project import changes
 from descent.loop.rows import total
 from descent.loop.steered import SteeredLoop
 from descent.loop.untrained import Untrained
+from descent.run import find
 from descent.run.events import script_of, to_give_again
 from descent.run.folder import Claim
 from descent.run.means import means_of_steps
@@ -338,7 +339,7 @@ class SteppedLoop(SteeredLoop):
         return f"{text}; {self._continue()}" if self.is_driven or self._asked else text
 
     def _continue(self) -> str:
-        return _("continue with: {command}", command=f"descent resume {self.id}")
+        return _("continue with: {command}", command=f"descent resume {find.word_for(self.folder.path)}")
 
     def interrupt(self) -> str:
         """End the run because the script was interrupted, in code of its own. Returns what to say about it.

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,15 @@ def find_run(word: str, runs: Path) -> Path:
     if is_run(Path(word)):
         return Path(word).absolute()
     raise DescentError(_no_run(word, runs, [run.name for run in known]))
+
+
+def word_for(run: Path) -> str:
+    """Return the word that names a run in a printed command: its id, or its path if the id fits another run."""
+    runs = paths.runs_dir(None)
+    folder = run.resolve()
+    same = [known for known in known_runs(runs) if known.name == folder.name]
+    here = [known for known in same if known.parent == runs.resolve()] or same
+    return shlex.quote(run.name if here in ([], [folder]) else str(folder))
 
 
 def find_weights(word: str, runs: Path) -> Path:

@@ -1,6 +1,5 @@
 """Advice about a run that has ended, and removing one, but never a live one or other people's files."""
 
-import shlex
 import shutil
 import sys
 from itertools import takewhile
@@ -36,7 +35,7 @@ def ended(run: RunFolder) -> str:
 
 def advice(run: RunFolder) -> str:
     """Return a clause with the command that helps, empty if none does."""
-    state, name = run.state(), shlex.quote(run.id)
+    state, name = run.state(), find.word_for(run.path)
     begins_anew = (run.path / LOOP_FILE).exists() and not (run.last("exact") or {}).get("driver")
     if begins_anew and not is_empty(run):
         return "" if state == "finished" else _("its loop begins anew whenever its script is started")

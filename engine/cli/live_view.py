@@ -38,6 +38,8 @@ def give(word: str, runs_dir: Path | None, command: str, arguments: dict[str, An
     """Give a command to the run that `word` names, and print its answer. Raises RefusedError with the reason."""
     folder = RunFolder(find.find_run(word, paths.runs_dir(runs_dir)))
     answer = control.send(folder.path, command, arguments, None, "shell")
+    if not as_json:
+        answer = answer | {"run": find.word_for(folder.path)}
     print_answer(command, arguments, answer, as_json=as_json)
     return 0
 

@@ -1,7 +1,6 @@
 """What the commands that train print: notes on the way, the receipt or the one JSON object, a background run's id."""
 
 import json
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from descent.common import stdio
 from descent.common.i18n import N_, _
 from descent.common.numbers import metric, time_taken
 from descent.common.text import clean
+from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.progress import Ending
 from descent.run.remove import advice
@@ -84,7 +84,7 @@ def _receipt(folder: RunFolder, result: RunResult, ending: Ending | None) -> lis
     if result.state in ("stopped", "failed"):
         lines.append(advice(folder))
     elif result.state == "finished":
-        lines.append(_("next: {command}", command=f"descent show {shlex.quote(folder.id)}"))
+        lines.append(_("next: {command}", command=f"descent show {find.word_for(folder.path)}"))
     return lines
 
 

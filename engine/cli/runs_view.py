@@ -343,7 +343,7 @@ def _details(run: RunFolder) -> tuple[dict[str, Any], RunResult, list[tuple[str,
     state = _state(result.state, run.host(), at_start=at_start, broken=result.broken)
     verdict = None if result.candidates else verdict_on(run)
     if result.state == "lost":
-        reason = _why_lost(run.id, checkpoints)
+        reason = _why_lost(find.word_for(run.path), checkpoints)
     fields = [(_("state"), f"{state}: {reason}" if reason else state), *_origin(run)]
     fields += [(_("verdict"), verdict_words(verdict))] if verdict is not None else []
     if facts:

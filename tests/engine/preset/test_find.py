@@ -1,13 +1,14 @@
 """A preset, a run or an agreement that is not found is lost to the user, though its file is there."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 
 from descent.common import paths
 from descent.common.errors import DescentError, ExitCode, PresetError
-from descent.run.find import find_run, find_weights, known_runs, note_start, study_of
+from descent.run.find import find_run, find_weights, known_runs, note_start, study_of, word_for
 from engine.preset import consent, find, listing
 
 PRESET = (find.shipped_presets() / "linear-regression.toml").read_text()
@@ -121,6 +122,24 @@ def test_runs_are_known_once_and_the_latest_first(here: Path, tmp_path: Path) ->
     note_start(old)
     assert known_runs(runs) == [old, far, new]
     assert find_run("last", runs) == old
+
+
+def test_a_printed_command_names_this_run_and_no_other(here: Path, tmp_path: Path) -> None:
+    """Whoever types what was printed would be told that it fits two runs, or would continue the other one."""
+    runs, far = here / "runs", tmp_path / "my far runs"
+    one = make_run(far, "한 번", 100.0)
+    note_start(one)
+    assert word_for(one) == "'한 번'"
+    other = make_run(tmp_path / "other", "한 번", 200.0)
+    note_start(other)
+    for run in (one, other):
+        (word,) = shlex.split(word_for(run))
+        assert find_run(word, runs) == run
+    near = make_run(runs, "한 번", 300.0)
+    assert word_for(near) == "'한 번'"
+    assert find_run("한 번", runs) == near
+    (word,) = shlex.split(word_for(one))
+    assert find_run(word, runs) == one
 
 
 def test_the_last_run_is_none_of_a_study(here: Path) -> None:
