@@ -6,13 +6,12 @@ So goes back a loop that nothing drives, and that begins at run.step. The proces
 import atexit
 import multiprocessing
 import os
-import sys
 from dataclasses import dataclass
 
 from descent.common.errors import DescentError
 from descent.common.i18n import _
 from descent.loop import relay
-from descent.loop.folder import command_of, start_of
+from descent.loop.folder import command_of, is_typed, start_of
 from descent.loop.project import check_there
 from descent.run.folder import RunFolder
 
@@ -33,7 +32,7 @@ def want(folder: RunFolder, *, is_paused: bool) -> None:
     """Have the script started anew at the end of this process. Raises DescentError if that can't be."""
     global _wanted  # noqa: PLW0603 - a process has one script
     begun = start_of(folder)
-    if begun is None or hasattr(sys, "ps1") or "ipykernel" in sys.modules:
+    if begun is None or is_typed():
         raise DescentError(_("a notebook can't be started anew; write its loop over run.batches or run.steps"))
     check_there(folder.id, "resume", begun)
     command, variables = command_of(folder, begun)

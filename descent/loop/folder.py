@@ -1,5 +1,6 @@
 """The folder of a run that is a loop of one's own: how it was started, and what it is compared by."""
 
+import os
 import platform
 import socket
 import sys
@@ -32,6 +33,17 @@ def start_of(folder: RunFolder) -> dict[str, Any] | None:
 def name_of(script: Path) -> str:
     """Return what a run of a script is called: as the file, or as its folder where each has a file of that name."""
     return script.resolve().parent.name if script.stem in ("main", "__main__") else script.stem
+
+
+def name_of_process() -> str:
+    """Return what a run of this process's own loop is called, unless it is given a name."""
+    notebook = os.environ.get("JPY_SESSION_NAME", "notebook.ipynb")  # as a Jupyter server sets it
+    return name_of(Path(notebook if "ipykernel" in sys.modules else sys.argv[0])) or "loop"
+
+
+def is_typed() -> bool:
+    """Return whether people type into this process: at Python's prompt or in a notebook."""
+    return hasattr(sys, "ps1") or "ipykernel" in sys.modules
 
 
 def begins_anew() -> str:
@@ -139,9 +151,11 @@ def facts_of_process(name: str) -> dict[str, Any]:
 def start_of_process() -> dict[str, Any]:
     """Return how this process was started, for the case that the run goes on in another one."""
     file = Path(sys.argv[0])
+    is_typed_in = is_typed() or sys.argv[0] in ("", "-")  # or piped into Python
     return {
         "script": None,
-        "file": str(file.absolute()) if file.is_file() else None,
+        "file": str(file.absolute()) if file.is_file() and not is_typed_in else None,
+        "is_typed_in": is_typed_in,
         "arguments": [],
         "command": [sys.executable, *sys.orig_argv[1:]],
         "folder": str(Path.cwd()),

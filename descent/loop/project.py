@@ -94,11 +94,21 @@ def moved(start: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {**start, "folder": str(after), "script": script, "command": words}
 
 
+def typed_in() -> str:
+    """Return why no command starts a loop of a notebook."""
+    return _(
+        "this loop was typed into a notebook or Python's prompt, or piped into Python, so no command can start it "
+        "anew; call descent.init with this run's id there, and the loop goes on from its checkpoint"
+    )
+
+
 def check_there(run_id: str, command: str, start: Mapping[str, Any]) -> None:
     """Raise DescentError, which says what to do, if the files that a run is started from are gone.
 
     command: the one that wants to start it, such as "resume".
     """
+    if start.get("is_typed_in"):
+        raise DescentError(f"{clean(run_id)}: {typed_in()}")
     folder, file = Path(start["folder"]), _file(start)
     python = Path(start["command"][0]) if start.get("script") is None else None
     gone = folder if not folder.is_dir() else file if file is not None and not file.is_file() else None

@@ -17,7 +17,7 @@ from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.common.text import clean, shorten
 from descent.loop import again, relay
-from descent.loop.folder import CONTINUED, make, name_of, start_of, start_of_process
+from descent.loop.folder import CONTINUED, is_typed, make, name_of_process, start_of, start_of_process
 from descent.loop.follower import Follower
 from descent.loop.watched import Loop
 from descent.run import find
@@ -62,7 +62,7 @@ def init(
         return _current
     if _current is not None:
         _current.finish()
-    script = name_of(Path(sys.argv[0])) or "loop"
+    script = name_of_process()
     if job.rank() > 0:
         return _follow(name or script)
     is_announced = CONTINUED in os.environ  # by the command that goes on with it
@@ -135,7 +135,7 @@ def _end_with_process() -> None:
     before = sys.excepthook
 
     def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if hasattr(sys, "ps1"):  # at Python's prompt, where the process goes on, and so can the run
+        if is_typed():  # the process goes on, and so can the run
             before(kind, error, trace)
             return
         last_words = fail(error)

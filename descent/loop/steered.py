@@ -10,8 +10,9 @@ from descent.common.signals import Signals
 from descent.loop import again, checkpoint
 from descent.loop.actions import error_of_script, undone_by_an_error
 from descent.loop.commands import CommandHandler
-from descent.loop.folder import begins_anew
+from descent.loop.folder import begins_anew, start_of
 from descent.loop.loop_state import LoopState
+from descent.loop.project import typed_in
 from descent.loop.scalars import number
 from descent.run.folder import Claim
 from descent.run.result_metrics import is_free
@@ -148,11 +149,15 @@ class SteeredLoop(LoopState):
             "evaluate": None if self._evaluations else _why_no_evaluation(),
             "rewind": self._why_no_rewind(),
             "extend": None if driver.kind else driver.why_no_more(),
-            "fork": None if driver.kind or self._asked else self._why_no_fork(),
+            "fork": self._why_no_fork(),
         }
         return {command: why for command, why in reasons.items() if why is not None}
 
-    def _why_no_fork(self) -> str:
+    def _why_no_fork(self) -> str | None:
+        if (start_of(self.folder) or {}).get("is_typed_in"):
+            return typed_in()
+        if self._driver.kind or self._asked:
+            return None
         return self._driver.why_not_resumed() if self._driver.library else begins_anew()
 
     def rewind(self, to: object) -> int:

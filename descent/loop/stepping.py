@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from descent.common.i18n import _
 from descent.common.signals import Signals
 from descent.loop import again
 from descent.loop.commands import CommandHandler, promise_again
-from descent.loop.folder import start_of
+from descent.loop.folder import is_typed, start_of
 from descent.loop.hooks import BackwardLosses, model_of, trains
 from descent.loop.project import changes
 from descent.loop.rows import total
@@ -31,6 +32,14 @@ from descent.run.metrics import Metrics
 MOST_EPOCHS_SAID = 100  # of more epochs every n-th is in the log
 _MOST_KEPT = 8  # optimizers of an unchanged script
 _SURELY = 20  # steps of an optimizer; a GradScaler on a GPU skips the first ones, whose gradients overflow
+
+
+class Stopped(KeyboardInterrupt):
+    """A command has stopped a loop that was typed into a notebook or at Python's prompt, which go on."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in the place of a traceback."""
+        return [f"descent: {self}"]
 
 
 class SteppedLoop(SteeredLoop):
@@ -310,6 +319,8 @@ class SteppedLoop(SteeredLoop):
             self.end("stopped", receipt=receipt)
             if self._driver.library:
                 return  # its callback ends it
+            if is_typed() and threading.current_thread() is threading.main_thread():
+                raise Stopped(self._stopped(receipt))
             raise SystemExit(0)
         if number is not None:
             receipt = self.save()
@@ -326,7 +337,7 @@ class SteppedLoop(SteeredLoop):
             text = _("stopped at step {step:,}", step=self._step)
         else:
             text = _("stopped at step {step:,}; saved: {file}", step=self._step, file=receipt)
-        if (self.is_driven or self._asked) and not self._through:
+        if (self.is_driven or self._asked) and not self._through and not is_typed():
             text += f"; {self._continue()}"
         return text
 

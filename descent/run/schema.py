@@ -130,6 +130,7 @@ LOOP = Record(
         **dict.fromkeys(("script", "file", "commit", "digest"), or_null(TEXT)),
         "environment": TABLE,
         "processes": COUNT,
+        "is_typed_in": TRUTH,
     },
 )
 _MODEL = Record({"seed": COUNT, "values": TABLE}, {"member": COUNT, "fold": or_null(COUNT)})

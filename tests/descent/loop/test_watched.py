@@ -2,16 +2,20 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
 import numpy as np
 import pytest
 
+from descent.common.errors import DescentError
 from descent.control import RefusedError
 from descent.loop.folder import name_of
 from descent.run.follower import Follower
 from descent.run.metrics import Metrics
+from engine.launch import start
+from engine.launch.options import Options
 from tests.helpers.loops import DRIVEN, PLAIN, TASK, Made, Script, held, same, send
 from tests.helpers.waiting import wait_for
 
@@ -239,6 +243,33 @@ def test_an_error_at_pythons_prompt_ends_no_run(script: Made) -> None:
     typed = script("typed").start(DRIVEN.replace("# MORE", mistake)).end()
     assert "NameError: mistake" in typed.err
     assert typed.run.state() == "finished"
+
+
+def test_a_stop_leaves_pythons_prompt_alone_and_no_command_starts_its_loop(script: Made) -> None:
+    """The variables of a session would be gone with its process, and resume or fork would begin an empty session."""
+    head, loop, tail = DRIVEN.replace("epochs=5", "epochs=10**6").partition("for x, y in run.batches")
+    body = f"{loop}{tail}".replace("done()\n", "").replace("\n", "\n    ")
+    text = f"{head}sys.ps1 = '>>> '\ntry:\n    {body}\nexcept KeyboardInterrupt as error:\n    print(error)\ndone()\n"
+    typed = script("typed").start(text.replace("run = descent", "sys.ps1 = '>>> '\nrun = descent"))
+    send(typed, "pause")
+    send(typed, "step", steps=2)
+    step = send(typed, "stop")["step"]
+    assert typed.end().result()
+    file = typed.run.checkpoint(step).absolute()
+    assert (typed.folder / "out").read_text() == f"stopped at step {step}; saved: {file}\n"
+    assert typed.run.state() == "stopped"
+    assert "typed into a notebook" in (typed.run.last("exact") or {})["refused"]["fork"]
+    before = sorted(typed.run.path.parent.iterdir())
+    starts: list[Callable[[], object]] = [
+        lambda: start.detach_resume(typed.run),
+        lambda: start.detach_fork(typed.run),
+        lambda: start.replay(str(typed.run.path), Options(quiet=True)),
+    ]
+    for begin in starts:
+        with pytest.raises(DescentError, match=r"driven: this loop was typed into a notebook .* descent\.init"):
+            begin()
+    assert typed.run.state() == "stopped"
+    assert sorted(typed.run.path.parent.iterdir()) == before
 
 
 _FULL = """
