@@ -254,7 +254,11 @@ def lab_report(
     lab_id: Id,
     to: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help=_("A .zip, or the folder for it. [default: ID-STUDENT.zip here]")),
+        typer.Argument(
+            metavar="[FILE]",
+            readable=False,  # in the folder of a class nobody sees what others have handed in
+            help=_("A .zip, or the folder for it. [default: ID-STUDENT.zip here]"),
+        ),
     ] = None,
     *,
     student: Annotated[
@@ -283,13 +287,16 @@ def lab_verify(
     ],
     *,
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help=_("Also write the table as CSV into FILE."))
+        Path | None,
+        typer.Option("--csv", metavar="FILE", readable=False, help=_("Also write the table as CSV into FILE.")),
     ] = None,
     moodle: Annotated[
-        Path | None, typer.Option("--moodle", metavar="FILE", help=_("Also write Moodle's grading worksheet."))
+        Path | None,
+        typer.Option("--moodle", metavar="FILE", readable=False, help=_("Also write Moodle's grading worksheet.")),
     ] = None,
     canvas: Annotated[
-        Path | None, typer.Option("--canvas", metavar="FILE", help=_("Also write Canvas's gradebook."))
+        Path | None,
+        typer.Option("--canvas", metavar="FILE", readable=False, help=_("Also write Canvas's gradebook.")),
     ] = None,
     instructor: Instructor = None,
     jobs: Annotated[
@@ -348,10 +355,14 @@ def class_table(
         typer.Option("--due", metavar="FILE", help=_("CSV with the columns lab and due. [default: FOLDER/due.csv]")),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help=_("Also write the table as CSV into FILE."))
+        Path | None,
+        typer.Option("--csv", metavar="FILE", readable=False, help=_("Also write the table as CSV into FILE.")),
     ] = None,
     pages: Annotated[
-        Path | None, typer.Option("--pages", metavar="DIR", help=_("Also write a page a student, in HTML, into DIR."))
+        Path | None,
+        typer.Option(
+            "--pages", metavar="DIR", readable=False, help=_("Also write a page a student, in HTML, into DIR.")
+        ),
     ] = None,
     instructor: Annotated[
         Path | None,

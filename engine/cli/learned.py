@@ -18,7 +18,9 @@ Member = Annotated[
 def predict(
     run: Run,
     data: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help=_("The new data."))],
-    out: Annotated[Path | None, typer.Option("--out", metavar="CSV", help=_("Write into this file."))] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="CSV", readable=False, help=_("Write into this file."))
+    ] = None,
     member: Member = None,
     device: Annotated[str, typer.Option("--device", help=_("cpu, cuda or cuda:N."))] = "cpu",
     runs_dir: RunsDir = None,
@@ -44,7 +46,8 @@ def export(
         str | None, typer.Option("--to", metavar="FORMAT", help=_("safetensors, pt2 or onnx [default: by --out]."))
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help=_("The file [default: RUN.FORMAT, here]."))
+        Path | None,
+        typer.Option("--out", metavar="FILE", readable=False, help=_("The file [default: RUN.FORMAT, here].")),
     ] = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help=_("Write the numbers instead: a line for each step and member."))
@@ -52,7 +55,12 @@ def export(
     as_parquet: Annotated[bool, typer.Option("--parquet", help=_("Write the same numbers as Parquet."))] = False,
     tensorboard: Annotated[
         Path | None,
-        typer.Option("--tensorboard", metavar="DIR", help=_("Write the same numbers as scalars of TensorBoard.")),
+        typer.Option(
+            "--tensorboard",
+            metavar="DIR",
+            readable=False,
+            help=_("Write the same numbers as scalars of TensorBoard."),
+        ),
     ] = None,
     member: Member = None,
     runs_dir: RunsDir = None,

@@ -33,7 +33,9 @@ def presets_show(preset: Annotated[str, typer.Argument(metavar="NAME")], overrid
 @presets_app.command("copy", help=_("Copy a preset to change it. [default destination: the current folder]"))
 def presets_copy(
     preset: Annotated[str, typer.Argument(metavar="NAME")],
-    destination: Annotated[Path, typer.Argument(metavar="[DEST]", help=_("A folder or a new file."))] = Path(),
+    destination: Annotated[
+        Path, typer.Argument(metavar="[DEST]", readable=False, help=_("A folder or a new file."))
+    ] = Path(),
 ) -> None:
     from engine.preset import listing
 

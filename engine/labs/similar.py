@@ -57,7 +57,7 @@ def similar(works: Mapping[str, Work]) -> dict[str, str]:
             elif share >= NEARLY:
                 shown = percent(share, 0)
                 found[key].append(_("{share} equal code: {student}", share=shown, student=work.student))
-    return {key: "; ".join(lines) for key, lines in found.items()}
+    return {key: "; ".join(dict.fromkeys(lines)) for key, lines in found.items()}
 
 
 def own_shingles(code: str | None, start: str | None, *, named: bool) -> Shingles:

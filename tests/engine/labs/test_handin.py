@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import pytest
 from descent.common.errors import DescentError
 from descent.run.events import Events
 from descent.run.folder import create
+from engine import cli
 from engine.cli import lab_watch
 from engine.labs import handin, progress
 from engine.labs.handin import write
@@ -175,3 +177,30 @@ def test_a_save_as_soon_as_it_watches_is_graded(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(lab_watch, "Grader", lambda *_, **__: grader)
     assert lab_watch.watch_again("slow") == 0
     assert said[1:] == ["saved; running with one seed …"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lab", "report", "slow", "there"),
+        ("lab", "verify", "x", "--csv", "there"),
+        ("lab", "verify", "x", "--moodle", "there"),
+        ("lab", "verify", "x", "--canvas", "there"),
+        ("class", "x", "--csv", "there"),
+        ("class", "x", "--pages", "there"),
+        ("presets", "copy", "digits-mlp", "there"),
+        ("predict", "run", "x", "--out", "there"),
+        ("export", "run", "--out", "there"),
+        ("export", "run", "--tensorboard", "there"),
+    ],
+)
+def test_what_is_only_written_need_not_be_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: Sequence[str]
+) -> None:
+    """The folder of a class shows nobody what others have handed in: no student could hand in there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: mode != os.R_OK and may(path, mode, **more))
+    cli.main(list(words))  # something else is missing for most of them
+    assert "not readable" not in capsys.readouterr().err
