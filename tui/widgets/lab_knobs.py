@@ -31,8 +31,6 @@ class KnobPanel(Lines, can_focus=True):
     .-ascii.-narrow KnobPanel { border-top: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "choose(-1)", N_("the knob before"), show=False, id="knobs.before"),
-        Binding("down", "choose(1)", N_("the next knob"), show=False, id="knobs.next"),
         Binding("enter", "screen.panel('train')", N_("train with these settings"), show=False, id="knobs.train"),
     ]
 
@@ -63,7 +61,8 @@ class KnobPanel(Lines, can_focus=True):
     def on_blur(self) -> None:
         self._show_again()
 
-    def action_choose(self, by: int) -> None:
+    def choose(self, by: int) -> None:
+        """Go to the knob before or behind the chosen one."""
         if self.knobs is not None and self.knobs.settings:
             self.row = (self.row + by) % len(self.knobs.settings)
             self._show_again()

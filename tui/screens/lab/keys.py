@@ -10,6 +10,8 @@ KEYS: tuple[BindingType, ...] = (
     Binding("w", "panel('write')", N_("edit your files"), show=False, id="lab.write"),
     Binding("u", "panel('draw')", N_("your code drawn"), show=False, id="lab.draw"),
     Binding("g", "panel('go')", N_("train your preset again"), show=False, id="lab.go"),
+    Binding("up", "panel('knob_before')", N_("the knob before"), show=False, id="knobs.before"),
+    Binding("down", "panel('next_knob')", N_("the next knob"), show=False, id="knobs.next"),
     Binding("left", "panel('less')", N_("turn the knob to the left: the file is written"), show=False, id="lab.less"),
     Binding("right", "panel('more')", N_("turn the knob to the right"), show=False, id="lab.more"),
     Binding("y", "panel('why')", N_("predictions, results and the explanation"), show=False, id="lab.why"),

@@ -321,7 +321,7 @@ class LabPanel(Vertical):
                 return self._panes is not None
             case "why":
                 return self.status.record.passed is not None
-            case "picture" | "less" | "more" | "train":
+            case "picture" | "knob_before" | "next_knob" | "less" | "more" | "train":
                 return self.is_attached and self._can_turn(key)
         if self.app.read_only or (key == "draw" and not self.status.lab.model.draw):
             return False
@@ -349,6 +349,9 @@ class LabPanel(Vertical):
                 self._train_turned()
             case "picture":
                 self.query_one(LabPictures).turn()
+            case "knob_before" | "next_knob":
+                self._knob_panel.focus()
+                self._knob_panel.choose(1 if key == "next_knob" else -1)
             case "less" | "more":
                 self._turn(1 if key == "more" else -1)
             case "labs" if self.may_leave():

@@ -74,6 +74,7 @@ async def test_up_and_down_choose_and_left_and_right_turn(here: Path) -> None:
     app = console(lab=LAB)
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot, app)
+        app.screen.set_focus(None)  # as behind the editor
         await pilot.press("down", "right")
         await until(pilot, lambda: "◂ normal ▸" in shown(pilot), "the second knob")
         assert 'init = "normal"' in file.read_text()
