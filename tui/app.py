@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import importlib
 import pkgutil
-import shlex
 import sys
 import threading
 import tomllib
@@ -29,6 +28,7 @@ from descent.common import stdio
 from descent.common.errors import DescentError, ExitCode
 from descent.common.i18n import N_, _, ngettext
 from descent.common.text import clean, did_you_mean, likely, show
+from descent.run import find
 from descent.run.folder import RunFolder
 from descent.run.state import ALIVE
 from engine.launch import loading
@@ -502,7 +502,7 @@ def open_app(
         raise app.crash
     for opened in app.opened:
         if opened.state() in ALIVE:
-            command = f"descent attach {shlex.quote(opened.id)}"
+            command = f"descent attach {find.word_for(opened.path)}"
             print(_("{run} continues training; come back with: {command}", run=opened.id, command=command))
     sys.stdout.flush()
     if app.return_code == ExitCode.TERMINATED:
@@ -531,7 +531,6 @@ def _folder(
     """The run to open at once, found or started; None for Home."""
     if run is not None:
         from descent.common import paths
-        from descent.run import find
 
         return RunFolder(find.find_run(run, paths.runs_dir(runs_dir)))
     if preset is not None:
