@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.style import Style
 from textual import events
@@ -17,6 +17,7 @@ from textual.dom import DOMNode
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 from textual.widget import AwaitMount
 
@@ -37,6 +38,13 @@ _ROUNDS = 8  # of messages that one key leads to; a screen that is never quiet h
 _STUCK = 1.0  # seconds after which a part that takes no message holds up the next key no longer
 _AGAIN = 0.02  # seconds between looks whether a screen has opened
 _Typed = events.Key | events.Paste
+
+
+class _WholeCells(ScrollBarRender):
+    """Draws scrollbars without parts of cells, which are no ASCII."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "]
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "]
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,7 @@ class ConsoleApp(App[None]):
         self.set_keymap(self.settings.keys)
         if not self.terminal.unicode:
             self.add_class("-ascii")
+        ScrollBar.renderer = ScrollBarRender if self.terminal.unicode else _WholeCells
 
     def _get_screen(self, screen: Screen[Any] | str) -> tuple[Screen[Any], AwaitMount]:
         """As Textual's, which gives a new screen the classes of its size only after its first frame."""

@@ -121,9 +121,10 @@ def test_a_column_lines_up_on_the_decimal_point() -> None:
 
 
 def test_nothing_but_ascii_where_the_terminal_has_no_more() -> None:
-    shown = ascii_text("lr ×0.5 · – ✗ … 손실")
+    assert ascii_text("b − lr · ∂MSE/∂b = b − w·x") == "b - lr * dMSE/db = b - w*x"  # and no "w|x"
+    shown = ascii_text("lr ×0.5 – ✗ … 손실")
     assert shown.isascii()
-    assert shown.startswith("lr x0.5 | - x ... ")
+    assert shown.startswith("lr x0.5 - x ... ")
     for states in (STATES, LAB_STATES):
         cells = [ascii_cells(sign) for sign in states.values()]
         assert all(len(cell) == 1 and cell.isascii() for cell in cells)

@@ -327,7 +327,7 @@ def _draw_marks(
         right = int(taken[at + 1]) - column if at + 1 < len(taken) else place.width
         left = column - int(taken[at - 1]) if at else place.width
         if max(left, right) > 2:  # else the next mark is in the way of any label
-            label = clean(mark.text) if unicode else ascii_text(clean(mark.text))
+            label = clean(mark.text) if unicode else ascii_text(clean(mark.text).replace(" · ", " | "))
             if cell_len(label) + 1 < max(left, right):
                 _label(canvas, place, column, label, mark.style)
 

@@ -170,7 +170,7 @@ def _joined(parts: list[str], room: int, *, unicode: bool) -> str:
     """Join as many of the parts as there is room for, the first in any case."""
     while len(parts) > 1 and cell_len(" · ".join(parts)) > room:
         parts.pop()
-    return fitted(" · ".join(parts), room, unicode=unicode)
+    return fitted((" · " if unicode else " | ").join(parts), room, unicode=unicode)
 
 
 def fitted(text: str, room: int, *, unicode: bool) -> str:

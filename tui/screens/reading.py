@@ -7,10 +7,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
 from descent.common.i18n import N_
 from descent.common.stdio import lines
+from tui.widgets.prose import Prose
 
 
 class Reading(ModalScreen[bool]):
@@ -37,12 +38,10 @@ class Reading(ModalScreen[bool]):
         self._title, self._text, self._close, self._further = title, text, close, further
 
     def compose(self) -> ComposeResult:
-        terminal = getattr(self.app, "terminal", None)
-        text = lines(self._text) if terminal is None else terminal.plain(lines(self._text))
         with Vertical(classes="dialog") as box:
             box.border_title = Text(self._title)
             with VerticalScroll():
-                yield Markdown(text, open_links=False)
+                yield Prose(lines(self._text))
             more = f"   h {self._further}" if self._further else ""
             yield Static(f"enter {self._close}{more}", classes="keys", markup=False)
 

@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.geometry import Size
-from textual.widgets import Markdown
 
 from descent.common.i18n import N_, _, pgettext
 from descent.common.stdio import lines
@@ -19,6 +18,7 @@ from engine.labs import flow
 from tui.data.labs import LabStatus, Next, reached
 from tui.widgets.lab_checks import Checks
 from tui.widgets.lines import Line, Lines, Piece, fitted, hanging
+from tui.widgets.prose import Prose
 
 STEPS = {
     "start": N_("files"),
@@ -58,7 +58,7 @@ class Guide(VerticalScroll, can_focus=True):
     _seeks = False  # the criteria, as long as the text before them finds its place
 
     def compose(self) -> ComposeResult:
-        yield Markdown("", open_links=False)
+        yield Prose()
         yield Checks(classes="guide-checks")
 
     def bring_criteria(self) -> None:
@@ -93,8 +93,7 @@ class Guide(VerticalScroll, can_focus=True):
         text = written(standing)
         if text != self._text:
             self._text = text
-            terminal = getattr(self.app, "terminal", None)
-            shown = self.query_one(Markdown).update(text if terminal is None else terminal.plain(text))
+            shown = self.query_one(Prose).update(text)
             await asyncio.shield(shown)  # a next look that cancels this one would leave half of the text
 
 
@@ -102,11 +101,11 @@ def written(standing: LabStatus) -> str:
     """The guide as Markdown: the introduction first, until something was trained; then the task to do now."""
     model = standing.lab.model
     minutes = _("about {minutes} min", minutes=model.minutes)
-    title = [f"# {model.title}", f"*{model.about} · {minutes}*"]
+    title = [f"# {model.title}", f"*{model.about} ({minutes})*"]
     if standing.step in ("start", "predict") or not standing.has_begun:
         parts = [*title, str(model.text), *_predictions(standing), *to_do(standing)]
     else:
-        about = [f"## {_('What this lab is about')}", f"*{model.about} · {minutes}*", str(model.text)]
+        about = [f"## {_('What this lab is about')}", f"*{model.about} ({minutes})*", str(model.text)]
         parts = [title[0], *to_do(standing), *about, *_predictions(standing)]
     return lines("\n\n".join(parts))
 

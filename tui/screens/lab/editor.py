@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Input, Markdown, Static, TextArea
+from textual.widgets import Input, Static, TextArea
 
 from descent.common.files import write_atomically
 from descent.common.i18n import N_, _
@@ -32,6 +32,7 @@ from tui.widgets.code_editor import LANGUAGES, CodeEditor
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lab_checks import Checks
 from tui.widgets.lab_guide import to_do
+from tui.widgets.prose import Prose
 
 LOOK = 0.5  # seconds between looks at the file that is shown
 
@@ -119,15 +120,14 @@ class Write(Screen[int]):
         with Horizontal(id="write-body"):
             yield CodeEditor()
             with VerticalScroll(id="write-task"):
-                yield Markdown(self._tasks_text(), open_links=False)
+                yield Prose(self._tasks_text())
                 yield EditedChecks()
         yield Search()
         yield Static(id="write-said", markup=False)
         yield KeyLine()
 
     def _tasks_text(self) -> str:
-        text = lines("\n\n".join(to_do(self._checker.status, with_last=False)))
-        return self.app.terminal.plain(text)
+        return lines("\n\n".join(to_do(self._checker.status, with_last=False)))
 
     def on_mount(self) -> None:
         self._open()
@@ -400,7 +400,7 @@ class Write(Screen[int]):
         Go to the first of these, if it is of a file that was not edited since and the cursor is not in its function.
         """
         status = self._checker.status
-        await self.query_one(Markdown).update(self._tasks_text())
+        await self.query_one(Prose).update(self._tasks_text())
         self._is_edited = False
         self._show_checks()
         self._graded = _named(self._files, status)

@@ -6,7 +6,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Markdown
 
 from descent.common.errors import DescentError
 from descent.common.i18n import N_, _
@@ -20,6 +19,7 @@ from tui.widgets.chart_sources import reference
 from tui.widgets.key_line import Hint, KeyLine
 from tui.widgets.lines import Line as Row
 from tui.widgets.lines import Lines, Piece, cut, wrapped
+from tui.widgets.prose import Prose
 from tui.widgets.top_line import LabLine
 
 
@@ -100,14 +100,13 @@ class Passed(Screen[bool]):
                 yield Compared()
                 yield Chart("", id="reference")
             with VerticalScroll(id="passed-text"):
-                yield Markdown(self._explanation(), open_links=False)
+                yield Prose(self._explanation())
         yield KeyLine()
 
     def _explanation(self) -> str:
         standing = self._standing
         title = _("{title}: passed", title=standing.title)
-        text = lines(f"## {title}\n\n{standing.lab.model.explanation}")
-        return self.app.terminal.plain(text)
+        return lines(f"## {title}\n\n{standing.lab.model.explanation}")
 
     def on_mount(self) -> None:
         standing = self._standing

@@ -20,6 +20,7 @@ from tui.app import DescentApp
 from tui.screens.console.screen import Console
 from tui.screens.lab.passed import Passed
 from tui.screens.lab.screen import LabScreen
+from tui.terminal import Terminal
 from tui.widgets.chart import Chart
 from tui.widgets.lab_guide import Guide
 
@@ -56,6 +57,15 @@ def ready_to_run(here: Path) -> None:
 
     flow.start(find_lab(LAB), here)
     flow.predict(find_lab(LAB), {"loss": 0.01})
+
+
+async def test_a_lab_in_ascii_multiplies(here: Path) -> None:
+    """`lr · ∂MSE/∂b` was read as "lr | dMSE/db", beside a scrollbar of signs that such a terminal has not."""
+    app = DescentApp(lab="gd-line", terminal=Terminal(unicode=False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "b <- b - lr * dMSE/db" in shown(pilot), "the text")
+        assert "y = b + w*x" in shown(pilot)
+        assert {char for char in shown(pilot) if not char.isascii()} == set()
 
 
 async def test_enter_leads_from_the_text_to_a_run_with_its_goal_drawn(here: Path) -> None:
