@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from descent.common import stdio
+from descent import warm
+from descent.common import stdio, turn
 from descent.common.errors import ExitCode
 from descent.common.i18n import _
 from descent.common.numbers import NONE, trimmed
@@ -22,6 +23,8 @@ def try_lab(lab: Lab, seeds: int, instructor: Path | None, as_json: bool) -> int
     """
     hidden = hidden_of(lab, instructor)
     order: tuple[Which, ...] = ("start", "solution")
+    warm.hold().join()  # each grading then begins at once
+    turn.wait(lambda text: stdio.say(text, sys.stderr))
     tried = {which: tryout.graded(lab, which, seeds, _tell, hidden) for which in order}
     start, solution = tried["start"], tried["solution"]
     wrong = _complaints(start, solution)
@@ -40,12 +43,14 @@ def _as_json(one: Tried) -> dict[str, object]:
     return {"passed": one.passed, "of": len(one.verdicts), "checks": [each.as_json() for each in one.checks()]}
 
 
-def _tell(which: Which, turn: int, verdict: Verdict) -> None:
+def _tell(which: Which, grading: int, verdict: Verdict) -> None:
     if which == "start":
-        text = _("start, grading {turn}: {met} of {of} criteria are met", turn=turn, met=verdict.met, of=verdict.of)
+        text = _(
+            "start, grading {turn}: {met} of {of} criteria are met", turn=grading, met=verdict.met, of=verdict.of
+        )
     else:
         text = _(
-            "solution, grading {turn}: {met} of {of} criteria are met", turn=turn, met=verdict.met, of=verdict.of
+            "solution, grading {turn}: {met} of {of} criteria are met", turn=grading, met=verdict.met, of=verdict.of
         )
     stdio.say(text, sys.stderr)
 
