@@ -51,7 +51,7 @@ def vertical(low: float, high: float, rows: int) -> Axis:
     """
     if high - low < 1e-6 * max(abs(low), abs(high), 1e-30):
         room = abs(low) * 0.1 or 1.0
-        low, high = low - room, high + room
+        low, high = low - (room if low else 0.0), high + room  # no share is below 0
     best: Axis | None = None
     fewest = 2 if rows >= THREE_TICKS else 1
     for apart in (4, 3, 5, 2) if rows > 4 else (max(1, rows - 1),):

@@ -127,3 +127,9 @@ def test_logarithmic_ticks_lie_evenly() -> None:
     axis = logarithmic(2e-6, 2.3, 33)
     gaps = {round((axis.place(b) - axis.place(a)) * 32) for (a, _), (b, _) in pairwise(axis.ticks)}
     assert gaps <= {2, 3}
+
+
+def test_an_axis_of_zeros_begins_at_zero() -> None:
+    """No unit was dead, and the axis of their share went from -1 to 1."""
+    axis = vertical(0.0, 0.0, 8)
+    assert (axis.low, [label for _, label in axis.ticks]) == (0.0, ["0.0", "0.5", "1.0"])
