@@ -151,6 +151,14 @@ class Steerer(Reader):
         """Evaluate a live run on its validation split now: val_loss, and of classes val_accuracy (0 to 1)."""
         return await (await self._run(run)).evaluate()
 
+    async def extend(self, run: str, epochs: int = 0, steps: int = 0) -> Found:
+        """Train a live run for more epochs, or for more steps where that is what its loop is counted in."""
+        return await (await self._run(run)).extend(epochs=epochs, steps=steps)
+
+    async def action(self, run: str, name: str) -> Found:
+        """Have a training loop of one's own do one of the `actions` that run_state names, between two steps."""
+        return await (await self._run(run)).action(name)
+
     async def checkpoint(self, run: str) -> Found:
         """Save a checkpoint of a live run now; `checkpoint` is its file."""
         return await (await self._run(run)).checkpoint()
@@ -196,6 +204,8 @@ def _state(folder: RunFolder) -> Found:
         "steps_per_epoch": facts.get("steps_per_epoch"),
         "preset": facts.get("preset"),
         "parameters": facts.get("parameters"),
+        "settings": facts.get("settings", []),
+        "actions": facts.get("actions", []),
         "checkpoints": folder.checkpoints(events)[-20:],
         "commands": [{key: event[key] for key in keys if key in event} for event in commands[-20:]],
     }

@@ -15,7 +15,7 @@ from descent.mcp_server import LONGEST_LIST, LONGEST_TEXT, bounded
 from tests.helpers.recorded_run import STEPS, record
 
 READING = {"list_runs", "run_state", "curves", "layers", "anomalies", "evaluations", "compare"}
-STEERING = {"pause", "resume", "step", "set", "evaluate", "checkpoint", "rewind", "fork", "stop"}
+STEERING = {"pause", "resume", "step", "set", "evaluate", "extend", "action", "checkpoint", "rewind", "fork", "stop"}
 LONG = ["train.epochs=100000", "train.evaluate_every=100", "train.threads=1"]
 
 
