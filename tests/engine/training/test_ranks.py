@@ -126,10 +126,11 @@ def test_a_killed_rank_ends_the_run_which_goes_on_with_another_number(tmp_path: 
     assert "SIGKILL" in reason
     wait_for(lambda: worker_pid(run.path) is None, "the worker's end")
     start.detach_resume(run, Options(ranks=1))
-    wait_for(lambda: len(Metrics(run.path)) > saved, "the run to go on")
-    warning = run.last("warning")
-    assert warning is not None
-    assert warning["message"] == "trained by 2 processes until now, from here on by 1 process: not bit-equal"
+    wait_for(lambda: run.last("warning") is not None, "the run to go on")
+    assert run.last("warning")["message"] == (  # type: ignore[index]
+        "trained by 2 processes until now, from here on by 1 process: not bit-equal"
+    )
+    wait_for(lambda: len(Metrics(run.path)) > saved, "further steps")
     wait_for(lambda: not _others(run), "one process alone: the worker of before may still be ending")
     control.send(run.path, "stop")
     wait_for(lambda: run.state() == "stopped", "the run's end")
