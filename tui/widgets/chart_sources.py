@@ -178,39 +178,28 @@ def with_goal(source: Source, check: Check) -> Source:
     return drawn
 
 
-def with_ghost(source: Source, before: ChartData) -> Source:
-    """The source's data with the curve of the run before behind it, where both are by step."""
+GHOSTS: dict[str, Callable[..., ChartData]] = {  # what draws the curve of a run in a pane
+    "loss": curves.loss_curve,
+    "accuracy": curves.accuracy_curve,
+    "gradient": curves.grad_norm_curve,
+}
+
+
+def with_ghost(chart: "Chart", pane: str, before: Follower) -> Source:
+    """The chart's data with the curve of an ended run behind it, as smooth as its own, where both are by step."""
+    source = chart.source
+    assert source is not None
 
     def drawn(dots: int, zoom: Zoom) -> ChartData:
         data = source(dots, zoom)
         if data.x_unit != "step" or not data.lines:
             return data
-        return dataclasses.replace(data, lines=(*data.lines, *before.lines))
+        of_before = GHOSTS[pane](before, dots, zoom or data.x_range, chart.smoothing)
+        curve = [line for line in of_before.lines if line.name and line.style == "train"]  # none of a sweep
+        ghost = [dataclasses.replace(line, name="before", style="ghost") for line in curve]
+        return dataclasses.replace(data, lines=(*data.lines, *ghost))
 
     return drawn
-
-
-GHOSTS = {"loss": "loss", "accuracy": "accuracy", "gradient": "grad_norm"}  # columns by pane
-GHOST_POINTS = 400  # of the curve of the run before
-
-
-def ghost_curve(run: RunFolder, pane: str) -> ChartData:
-    """Return the curve of an ended run in one of the panes loss, accuracy and gradient: the mean of its members."""
-    column = GHOSTS[pane]
-    stored = Metrics(run.path)
-    if stored.layout is None or column not in stored.layout.columns or len(stored) < 2:
-        return NOTHING
-    values = mean_over_members(stored.rows()[:, :, stored.layout.columns.index(column)]).astype(float)
-    steps = np.arange(len(values), dtype=float)
-    known = np.isfinite(values)
-    steps, values = steps[known], values[known]
-    if len(values) < 2:
-        return NOTHING
-    each = -(-len(values) // GHOST_POINTS)
-    whole = len(values) // each * each
-    values = values[:whole].reshape(-1, each).mean(axis=1) * (100.0 if pane == "accuracy" else 1.0)
-    steps = steps[:whole].reshape(-1, each).mean(axis=1)
-    return ChartData((Line("before", steps, values, values, "ghost"),))
 
 
 def _is(style: str, series: str) -> bool:

@@ -9,12 +9,13 @@ from textual.widget import Widget
 
 from descent.common.settings import flatten
 from descent.run.folder import RunFolder
+from descent.run.follower import Follower
 from engine.labs.format import Check
 from engine.preset.changes import IMPLIED
 from tui.data.labs import run_before
 from tui.pictures.live import LabPictures, pictures_of
 from tui.widgets.chart import Chart
-from tui.widgets.chart_sources import GHOSTS, ghost_curve, goals, with_ghost, with_goal
+from tui.widgets.chart_sources import GHOSTS, goals, with_ghost, with_goal
 
 
 async def draw_run_before(panes: Widget, run: RunFolder, runs_dir: Path) -> None:
@@ -25,11 +26,11 @@ async def draw_run_before(panes: Widget, run: RunFolder, runs_dir: Path) -> None
     losses = [{k: v for k, v in settings_of(one).items() if k.startswith("loss.")} for one in (before, run)]
     # Another loss is in another unit: its curve says nothing beside this one.
     names = [name for name in GHOSTS if name != "loss" or losses[0] == losses[1]]
-    curves = await asyncio.to_thread(lambda: {name: ghost_curve(before, name) for name in names})
-    for name, curve in curves.items():
+    follower = await asyncio.to_thread(Follower, before)
+    for name in names:
         chart = panes.query_one(f"#{name}", Chart)
-        if chart.source is not None and curve.lines:
-            chart.source = with_ghost(chart.source, curve)
+        if chart.source is not None:
+            chart.source = with_ghost(chart, name, follower)
             chart.refresh_data()  # no frame comes after the last one of a run that has ended
     for shown in panes.query(LabPictures):
         shown.show_ghosts(await asyncio.to_thread(pictures_of, before, shown.kinds))
