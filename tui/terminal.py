@@ -207,8 +207,13 @@ def look(
 
 def refusal() -> str | None:
     """Return why no screen can be opened here; None if one can."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return _("the console needs a terminal, and standard input or output is not one")
+    for stream, name in (
+        (sys.stdin, _("standard input")),
+        (sys.stdout, _("standard output")),
+        (sys.stderr, _("standard error")),
+    ):
+        if not stream.isatty():  # Textual reads the first, and draws on the last
+            return _("the console needs a terminal, and {stream} is not one", stream=name)
     if os.environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
         return _("the console can't draw on this terminal (TERM={term})", term=os.environ.get("TERM", ""))
     return None
@@ -220,6 +225,11 @@ def prepare(terminal: Terminal) -> None:
     os.environ.setdefault("TEXTUAL_FPS", str(max(paints, round(terminal.fps))))
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none" if terminal.ssh else "basic")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    with contextlib.suppress(OSError):
+        if all(os.get_terminal_size(sys.__stdout__.fileno())):  # type: ignore[union-attr]
+            # A shell has exported these long ago; Rich and Textual would believe them, and follow no resize.
+            os.environ.pop("COLUMNS", None)
+            os.environ.pop("LINES", None)
     if not terminal.colour:
         os.environ["NO_COLOR"] = "1"
     if _in_screen(os.environ):

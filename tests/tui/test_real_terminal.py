@@ -183,6 +183,24 @@ def test_where_there_is_no_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_errors_into_a_file_leave_no_screen_that_nobody_sees(terminal: Terminal) -> None:
+    """A blank screen would take the keys, and the file would fill with its drawing."""
+    terminal.run(["sh", "-c", f"{shlex.join(DESCENT)} 2>errors"])
+    terminal.see("code=2")
+    assert "standard error is not one" in (terminal.folder / "errors").read_text()
+
+
+@pytest.mark.slow
+def test_the_screen_has_the_size_of_its_terminal(terminal: Terminal) -> None:
+    """After `eval $(resize)` it would stay in a corner of a window that has grown since."""
+    terminal.run(["env", "COLUMNS=60", "LINES=20", *DESCENT])
+    lines = terminal.see("quit").splitlines()
+    assert "quit" in lines[29]
+    terminal.tmux("resize-window", "-x", "90", "-y", "26")
+    wait_for(lambda: "quit" in (shown := terminal.screen().splitlines())[25] and len(shown) == 26, "the smaller one")
+
+
+@pytest.mark.slow
 def test_a_dumb_terminal_is_refused(terminal: Terminal) -> None:
     """Emacs' shell would be filled with escape sequences."""
     terminal.run(["env", "TERM=dumb", *DESCENT])
