@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -53,7 +54,9 @@ def test_a_machine_that_was_switched_off(descent: Descent, held: Held, run: RunF
     kill(child)
     held.release()
     assert after.state() == "lost"
-    with pytest.raises(NotRunningError, match="mine is lost; continue with: descent resume mine"):
+    with pytest.raises(
+        NotRunningError, match=f"mine is lost; continue with: descent resume {re.escape(str(after.path))}"
+    ):
         send(after.path, "pause")
     done = descent("resume", str(after.path), "--json").end()
     assert done.code == 0, done
