@@ -28,10 +28,9 @@ _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
 def clean(text: str) -> str:
-    """Return `text` on one line, without what a terminal would obey or could not print, such as codes of colours."""
+    """Return `text` on one line, without characters that a terminal would obey or could not print."""
     if text.isprintable():
         return text  # the usual case, and fast: a log may have thousands of lines
-    text = without_escapes(text)
     spaced = " ".join(text.split()) if any(c in text for c in "\n\r\t\v\f\u2028\u2029\x85") else text
     return "".join(c for c in spaced if unicodedata.category(c) not in _UNPRINTABLE)
 

@@ -52,7 +52,7 @@ def test_its_runs_are_listed_as_it_tells_of_them(ssh: Path) -> None:
     assert night.last("test") == (0.2, None)
     assert night.last_loss == 0.01
     assert night.note == Note("wide #demo", pinned=True)
-    assert (bad.state, bad.problem) == ("damaged", "events.jsonl")
+    assert (bad.state, bad.problem) == ("damaged", "events[2J.jsonl")
 
 
 @pytest.mark.parametrize(
