@@ -123,7 +123,7 @@ def test_numbers_that_json_cannot_hold_become_null(folder: RunFolder) -> None:
     [
         ("digits-mlp", "digits-mlp"),
         ("my preset\n", "my-preset"),
-        ("a/b\x1b[31m;rm", "a-b-rm"),
+        ("a/b\x1b[31m;rm", "a-b[31m-rm"),
         ("../..", "run"),
         ("-rf", "rf"),
         ("~", "run"),
