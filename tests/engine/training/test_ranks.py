@@ -165,7 +165,8 @@ def test_torchrun_starts_a_run_again_after_one_of_its_processes_was_killed(tmp_p
             wait_for(lambda: (run.last("resumed") or {}).get("to") == saved, "the run to go on")
             wait_for(lambda: run.state() == "running" and len(Metrics(run.path)) > saved + 20, "further steps")
             control.send(run.path, "stop")
-            assert agent.wait(60) == 0
+            agent.wait(60)  # its own exit code depends on which process ends first
+            assert run.state() == "stopped"
         finally:
             agent.terminate()
     assert run.state() == "stopped"
