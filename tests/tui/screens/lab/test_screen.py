@@ -11,7 +11,6 @@ from rich.cells import cell_len
 from textual.widgets import OptionList, TextArea
 
 from descent.common.i18n import use
-from descent.run.state import ALIVE
 from engine.labs import progress, template
 from tests.helpers.live_console import shown
 from tests.helpers.screens import console
@@ -223,8 +222,8 @@ async def test_training_again_takes_the_place_of_the_run_before(here: Path) -> N
         await until(pilot, lambda: first.snapshot is not None and first.snapshot.state == "finished", "its end")
         await pilot.press("g")
         await until(pilot, lambda: isinstance(app.screen, Console) and app.screen is not first, "another run")
-        folder = app.screen.folder
-        await until(pilot, lambda: folder.state() not in ALIVE, "its end")
+        second = app.screen
+        await until(pilot, lambda: second.snapshot is not None and second.snapshot.state == "finished", "its end")
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is lab, "the lab")
 
