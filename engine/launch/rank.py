@@ -25,7 +25,10 @@ def follow(port: int | None, rank: int, size: int) -> int:
         loading.worker()  # says what is wrong where PyTorch can't be loaded
         from engine.training import rank_worker, ranks
 
-        rank_worker.work(ranks.join(port, rank, size))
+        try:
+            rank_worker.work(ranks.join(port, rank, size))
+        finally:
+            ranks.part()
     except DescentError as error:
         print(_("rank {rank}: {error}", rank=rank, error=error), file=sys.stderr)
         return error.exit_code

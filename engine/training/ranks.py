@@ -214,9 +214,7 @@ class Others:
                 process.wait()
         if self._hung is not None:
             self._hung.close()
-        if self._link is not None and dist.is_initialized():
-            with contextlib.suppress(RuntimeError):
-                dist.destroy_process_group()
+        part()
 
 
 class Leader:
@@ -324,11 +322,19 @@ def join(port: int | None, rank: int, size: int) -> Link:
         raise CannotGoOnError(_("rank 0 can't be found: {error}", error=error)) from None
 
 
+def part() -> None:
+    """End the threads of this process's group. At the interpreter's end C++ aborts while they run."""
+    if dist.is_initialized():
+        with contextlib.suppress(RuntimeError):
+            dist.destroy_process_group()
+
+
 def release() -> None:
     """Let the others of torchrun or srun end, on rank 0, if there was nothing to train together."""
     if not _has_sought:
         with contextlib.suppress(RuntimeError, CannotGoOnError):
             Link(0, job.size()).send({"do": "end"})
+        part()
 
 
 def messages(link: Link) -> Iterator[dict[str, Any]]:

@@ -344,7 +344,7 @@ def asks_code(source: str) -> bool:
 
 def functions_asked(source: str) -> list[str]:
     """Return the functions of the learner that an expression calls or looks for, in its order."""
-    callers = {"learner", "learner_raises", "differences", "has"}
+    callers = {one.name for one in OF_CODE if "(function" in one.signature}
     return [
         str(node.args[0].value)
         for node in ast.walk(evaluator.parse(source))
